@@ -1,0 +1,117 @@
+"""The clock of an event: which of its times counts, and how far into the future it may lie."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
+
+from app.core.duration import SECOND
+from app.core.event import ProcessEvent
+
+ClockSource = Literal["event.ingested", "@timestamp", "record_timestamp"]
+
+CLOCK_FIELDS: Final[tuple[ClockSource, ...]] = ("event.ingested", "@timestamp")
+"""Fields of an event that may hold its time, the preferred one first."""
+
+_ISO = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)"
+    r"(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
+    r"(?:([Zz])|([+-])(\d\d):?(\d\d)?)?)?",
+    re.ASCII,
+)
+_MILLISECONDS = re.compile(r"\d{1,15}", re.ASCII)
+_LATEST_MILLISECONDS = 253_402_300_799_999  # the end of the year 9999, the last that can be written again
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time of an event.
+
+    Attributes:
+        time: Nanoseconds since 1970-01-01T00:00:00Z.
+        source: Where it was read.
+        passed_over: Fields that came first but hold no time.
+        bounded_from: The time that was read, where it lay too far in the future; else None.
+    """
+
+    time: int
+    source: ClockSource
+    passed_over: tuple[str, ...] = ()
+    bounded_from: int | None = None
+
+
+def read_clock(event: ProcessEvent, record_timestamp: int | None) -> Clock | None:
+    """The first usable time: `event.ingested`, `@timestamp`, then the source record's own timestamp.
+
+    Args:
+        event: The decoded event.
+        record_timestamp: Nanoseconds since 1970, or None where the source has none.
+
+    Returns:
+        The clock, not yet bounded; None where no time can be had.
+    """
+    passed_over: list[str] = []
+    for field in CLOCK_FIELDS:
+        texts = event.values(field)
+        for text in texts:
+            time = parse_time(text)
+            if time is not None:
+                return Clock(time, field, tuple(passed_over))
+        if texts:
+            passed_over.append(field)
+    if record_timestamp is not None and record_timestamp >= 0:
+        return Clock(record_timestamp, "record_timestamp", tuple(passed_over))
+    return None
+
+
+def bound_clock(clock: Clock, taken_at: int, max_future_skew: int) -> Clock:
+    """Limit a clock to the time at which the event was taken plus the skew that is tolerated.
+
+    A date in the far future would otherwise make a term known for ever. All three in nanoseconds.
+    """
+    bound = taken_at + max_future_skew
+    if clock.time <= bound:
+        return clock
+    return Clock(bound, clock.source, clock.passed_over, bounded_from=clock.time)
+
+
+def parse_time(text: str) -> int | None:
+    """Nanoseconds since 1970 of an ISO 8601 time or of a count of milliseconds; None if it is neither.
+
+    Up to nine fractional digits, `Z` or an offset; without one it is UTC, as Elasticsearch reads it. Times
+    before 1970 are none: no process event is that old.
+    """
+    found = _ISO.fullmatch(text)
+    if found is None:
+        if _MILLISECONDS.fullmatch(text) and int(text) <= _LATEST_MILLISECONDS:
+            return int(text) * 1_000_000
+        return None
+    year, month, day, hour, minute, second, fraction, _, sign, zone_hours, zone_minutes = found.groups()
+    try:
+        moment = datetime(
+            int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), tzinfo=UTC
+        )
+    except ValueError:
+        return None
+    seconds = (moment - _EPOCH) // timedelta(seconds=1)
+    if sign:
+        hours, minutes = int(zone_hours), int(zone_minutes or 0)
+        if hours > 23 or minutes > 59:
+            return None
+        offset = hours * 3600 + minutes * 60
+        seconds -= offset if sign == "+" else -offset
+    nanoseconds = seconds * SECOND + int((fraction or "").ljust(9, "0"))
+    return nanoseconds if nanoseconds >= 0 else None
+
+
+def format_time(nanoseconds: int) -> str:
+    """An ISO 8601 time in UTC with as many of three, six or nine fractional digits as it needs."""
+    seconds, rest = divmod(nanoseconds, SECOND)
+    whole = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    digits = f"{rest:09d}"
+    while len(digits) > 3 and digits.endswith("000"):
+        digits = digits[:-3]
+    return f"{whole}.{digits}Z"

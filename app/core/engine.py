@@ -1,0 +1,216 @@
+"""The engine: everything that is decided about a record, in the order in which it is decided.
+
+The worker's two steps, `replay` and `explain` all call these functions, so they cannot disagree.
+Whatever our own code raises on a record becomes a dead letter here; nothing of a record's content escapes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from app.core.alert import Alert, Maker, Occurrence, build_alert
+from app.core.clock import Clock, bound_clock, read_clock
+from app.core.dead_letter import DeadLetter
+from app.core.event import JsonObject, ProcessEvent, UndecodableError, decode
+from app.core.needles import Needles
+from app.core.new_terms import (
+    MAX_TERMS,
+    Assessment,
+    Policy,
+    Sighting,
+    Term,
+    TermRecord,
+    Verdict,
+    assess,
+    encode_term,
+    host_key,
+    terms_of,
+)
+from app.core.rule import Rule, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a match goes: records of one scope and key meet on one partition of the matches topic."""
+
+    scope: Scope
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One rule's match of an event, with its terms."""
+
+    rule: Rule
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What the first step finds in a record.
+
+    Attributes:
+        event: The decoded event, None where it could not be read.
+        clock: Its clock, not yet bounded.
+        matches: Rules that matched and have terms.
+        dead_letters: What could not be judged.
+    """
+
+    event: ProcessEvent | None = None
+    clock: Clock | None = None
+    matches: tuple[Match, ...] = ()
+    dead_letters: tuple[DeadLetter, ...] = ()
+
+    def routes(self) -> list[Route]:
+        """The distinct routes of all terms, in order of first appearance."""
+        return list(dict.fromkeys(route_of(m.rule, term) for m in self.matches for term in m.terms))
+
+    def due(self, route: Route) -> Iterator[tuple[Rule, Term]]:
+        """The rules and terms that are judged where a route leads."""
+        for match in self.matches:
+            for term in match.terms:
+                if route_of(match.rule, term) == route:
+                    yield match.rule, term
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A match as the matches topic took it.
+
+    Attributes:
+        epoch: The life of the partition it stands in.
+        offset: Its offset there.
+        taken_at: When the topic took it, nanoseconds since 1970.
+        source: Where the source record was read (`detector.source`).
+    """
+
+    epoch: int
+    offset: int
+    taken_at: int
+    source: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Standards:
+    """What holds for every judgement of a run; times in nanoseconds.
+
+    Attributes:
+        maker: Version and size limit of alerts.
+        retention: How long the changelog keeps an entry.
+        max_future_skew: How far an event's clock may lie after the matches topic took it.
+        alert_from: Earlier matches build history only.
+    """
+
+    maker: Maker
+    retention: int
+    max_future_skew: int
+    alert_from: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict over one rule and term, and the alert where it is new."""
+
+    assessment: Assessment
+    alert: Alert | None = None
+
+
+class Engine:
+    """A set of rules and the two steps in which a record is judged by them. Holds no state of records."""
+
+    def __init__(self, rules: Sequence[Rule], standards: Standards) -> None:
+        """Take the rules in the order in which they are to be judged."""
+        self.rules = tuple(rules)
+        self.standards = standards
+        self.needles = Needles.of([(rule.id, rule.query) for rule in rules])
+
+    def examine(self, raw: bytes, record_timestamp: int | None) -> Examination:
+        """First step: read a candidate and find its matches, their terms and what stands against them.
+
+        Args:
+            raw: The record's bytes.
+            record_timestamp: The source record's own time in nanoseconds since 1970; None where there is none.
+        """
+        try:
+            event = decode(raw)
+            matching = [rule for rule in self.rules if rule.matches(event)]
+            if not matching:
+                return Examination(event)
+            return _find_terms(event, read_clock(event, record_timestamp), matching)
+        except UndecodableError as error:
+            return Examination(dead_letters=(error.dead_letter,))
+        except Exception as error:  # noqa: BLE001 — whatever a record provokes must not stop the worker
+            return Examination(dead_letters=(_internal_error(error),))
+
+    def judge(
+        self,
+        rule: Rule,
+        term: Term,
+        examination: Examination,
+        record: TermRecord | None,
+        arrival: Arrival,
+        raw: bytes,
+        made_at: int,
+    ) -> Judgement | DeadLetter:
+        """Second step: judge one term against what is remembered of it.
+
+        Args:
+            rule: A rule of `examination.due`.
+            term: Its term.
+            examination: The first step's result over the same bytes.
+            record: What the table holds for this rule and term.
+            arrival: Where and when the matches topic took the match.
+            raw: The source record's bytes.
+            made_at: The present, nanoseconds since 1970; becomes the alert's `@timestamp`.
+
+        Returns:
+            The judgement, whose record is to be written after its alert was confirmed; or a dead letter where
+            our own code failed, and then nothing is to be written.
+        """
+        try:
+            if examination.event is None or examination.clock is None:
+                return DeadLetter("internal_error", "a match without event or clock was judged", rule.id)
+            clock = bound_clock(examination.clock, arrival.taken_at, self.standards.max_future_skew)
+            sighting = Sighting(clock.time, arrival.epoch, arrival.offset, arrival.taken_at)
+            policy = Policy(rule.history_window, self.standards.retention, self.standards.alert_from)
+            assessment = assess(record, sighting, policy)
+            if assessment.verdict is not Verdict.NEW:
+                return Judgement(assessment)
+            digest = hashlib.sha256(raw).hexdigest()
+            occurrence = Occurrence(examination.event, digest, clock, arrival.source)
+            alert = build_alert(rule, term, occurrence, assessment, made_at, self.standards.maker)
+            return Judgement(assessment, alert)
+        except Exception as error:  # noqa: BLE001 — see examine
+            return _internal_error(error, rule.id)
+
+
+def route_of(rule: Rule, term: Term) -> Route:
+    """Where a term's matches meet: by `host.id` for a rule that has it among its fields, else by the term."""
+    if rule.scope == "host":
+        return Route("host", host_key(term[rule.fields.index("host.id")]))
+    return Route("fleet", hashlib.sha256(encode_term(term)).hexdigest().encode())
+
+
+def _find_terms(event: ProcessEvent, clock: Clock | None, matching: list[Rule]) -> Examination:
+    matches: list[Match] = []
+    dead_letters: list[DeadLetter] = []
+    for rule in matching:
+        terms = terms_of(event, rule.fields)
+        if terms.missing is not None:
+            detail = f"the query matched, but {terms.missing} has no value to make a term of"
+            dead_letters.append(DeadLetter("missing_term_field", detail, rule.id))
+        elif clock is None:
+            detail = "no usable event.ingested or @timestamp, and the record carries no time"
+            dead_letters.append(DeadLetter("no_clock", detail, rule.id))
+        else:
+            matches.append(Match(rule, terms.terms))
+        if terms.total > MAX_TERMS:
+            detail = f"{terms.total} terms in one record; the first {MAX_TERMS} were judged"
+            dead_letters.append(DeadLetter("too_many_terms", detail, rule.id))
+    return Examination(event, clock, tuple(matches), tuple(dead_letters))
+
+
+def _internal_error(error: Exception, rule_id: str | None = None) -> DeadLetter:
+    return DeadLetter("internal_error", f"{type(error).__name__}: {error}", rule_id)

@@ -1,0 +1,225 @@
+"""Rules: one TOML file each, checked to the last key before anything is judged."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from app.core.duration import parse_duration
+from app.core.kql import Fields, Query, QueryError, compile_query, parse
+from app.errors import RuleError
+
+Scope = Literal["host", "fleet"]
+"""Whose history a term belongs to: with `host.id` among its fields one host's, else the whole fleet's."""
+
+MAX_FILE_BYTES: Final = 65_536
+"""A rule file may not be larger: its text goes into every alert, whose size is bounded."""
+
+_Text = Annotated[str, Meta(min_length=1)]
+_FieldName = Annotated[str, Meta(pattern=r"^[A-Za-z_@][A-Za-z0-9_\-]*(\.[A-Za-z0-9_\-]+)*$")]
+
+
+class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class Subtechnique(_Struct):
+    """One ATT&CK sub-technique."""
+
+    id: _Text
+    name: _Text
+    reference: _Text
+
+
+class Technique(_Struct):
+    """One ATT&CK technique."""
+
+    id: _Text
+    name: _Text
+    reference: _Text
+    subtechnique: tuple[Subtechnique, ...] = ()
+
+
+class Tactic(_Struct):
+    """One ATT&CK tactic."""
+
+    id: _Text
+    name: _Text
+    reference: _Text
+
+
+class Threat(_Struct):
+    """What an alert means in ATT&CK's words, in the shape of ECS's `threat` of a detection rule."""
+
+    framework: Literal["MITRE ATT&CK"]
+    tactic: Tactic
+    technique: tuple[Technique, ...] = ()
+
+
+class NewTerms(_Struct):
+    """What is remembered, and for how long."""
+
+    fields: Annotated[tuple[_FieldName, ...], Meta(min_length=1, max_length=3)]
+    history_window: str
+
+
+class RuleFile(_Struct):
+    """A rule file as it is written; schemas/rule.schema.json describes the same."""
+
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$")]
+    name: _Text
+    version: Annotated[int, Meta(ge=1)]
+    severity: Literal["low", "medium", "high", "critical"]
+    risk_score: Annotated[int, Meta(ge=0, le=100)]
+    description: _Text
+    query: _Text
+    new_terms: NewTerms
+    references: tuple[_Text, ...] = ()
+    tags: tuple[_Text, ...] = ()
+    false_positives: tuple[_Text, ...] = ()
+    triage: tuple[_Text, ...] = ()
+    response: tuple[_Text, ...] = ()
+    threat: tuple[Threat, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """A rule ready to judge.
+
+    Attributes:
+        spec: The file's content.
+        query: Its query, parsed.
+        matches: The query as a predicate over an event.
+        history_window: Nanoseconds.
+        digest: SHA-256 of the file's bytes, in hex.
+        file: Where it was read, for messages.
+    """
+
+    spec: RuleFile
+    query: Query
+    matches: Callable[[Fields], bool]
+    history_window: int
+    digest: str
+    file: str
+
+    @property
+    def id(self) -> str:
+        """The rule's id."""
+        return self.spec.id
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that make its term."""
+        return self.spec.new_terms.fields
+
+    @property
+    def scope(self) -> Scope:
+        """Whose history its terms belong to."""
+        return "host" if "host.id" in self.fields else "fleet"
+
+
+def parse_rule(content: bytes, file: str) -> Rule:
+    """Read a rule file.
+
+    Args:
+        content: The file's bytes.
+        file: Its name, for messages.
+
+    Raises:
+        RuleError: It can't be used; says the line and the reason.
+    """
+    if len(content) > MAX_FILE_BYTES:
+        raise RuleError(file, 1, f"larger than {MAX_FILE_BYTES} bytes")
+    try:
+        text = content.decode("utf-8")
+        table = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise RuleError(file, content[: error.start].count(b"\n") + 1, "not UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise RuleError(file, _toml_line(str(error), text), f"not TOML: {error}") from None
+    try:
+        spec = msgspec.convert(table, RuleFile)
+    except msgspec.ValidationError as error:
+        message = str(error)
+        raise RuleError(file, _invalid_line(message, text), message) from None
+    if len(set(spec.new_terms.fields)) != len(spec.new_terms.fields):
+        raise RuleError(file, _key_line(text, "fields", "new_terms"), "new_terms.fields names a field twice")
+    try:
+        history_window = parse_duration(spec.new_terms.history_window)
+        if not history_window:
+            raise ValueError("the history window must be longer than nothing")
+    except ValueError as error:
+        raise RuleError(file, _key_line(text, "history_window", "new_terms"), str(error)) from None
+    try:
+        query = parse(spec.query)
+    except QueryError as error:
+        line = _key_line(text, "query") + error.line - 1 + _starts_on_next_line(text, "query")
+        raise RuleError(file, line, f"query, column {error.column}: {error.reason}") from None
+    digest = hashlib.sha256(content).hexdigest()
+    return Rule(spec, query, compile_query(query), history_window, digest, file)
+
+
+def check_rules(rules: Sequence[Rule]) -> None:
+    """Hold what only several rules together can break.
+
+    Raises:
+        RuleError: Two rules have one id.
+    """
+    seen: dict[str, str] = {}
+    for rule in rules:
+        if rule.id in seen:
+            raise RuleError(rule.file, 1, f"the rule id {rule.id!r} is taken by {seen[rule.id]}")
+        seen[rule.id] = rule.file
+
+
+def longest_window(rules: Iterable[Rule]) -> int:
+    """The longest history window, in nanoseconds; 0 without rules."""
+    return max((rule.history_window for rule in rules), default=0)
+
+
+def _toml_line(message: str, text: str) -> int:
+    found = re.search(r"line (\d+)", message)
+    return int(found[1]) if found else text.count("\n") + 1
+
+
+def _invalid_line(message: str, text: str) -> int:
+    """The line a validation message speaks of: of the key at its path, or of the section that lacks one."""
+    place = re.search(r"at `\$\.?([^`]*)`", message)
+    path = re.findall(r"[A-Za-z_]\w*", place[1]) if place else []
+    unknown = re.search(r"unknown field `([^`]*)`", message)
+    if unknown:
+        path.append(unknown[1])
+    if not path:
+        return 1
+    return _key_line(text, path[-1], ".".join(path[:-1]))
+
+
+def _key_line(text: str, key: str, section: str = "") -> int:
+    """The line that sets a key in a section; of the section's header where the key isn't set there; else 1."""
+    current, header, open_string = "", 1, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if open_string:
+            open_string = "" if open_string in line else open_string
+            continue
+        if found := re.match(r"\s*\[\[?\s*([\w.\- ]+?)\s*\]\]?", line):
+            current = found[1]
+            if current == section or current == f"{section}.{key}".lstrip("."):
+                header = number
+        elif current == section and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
+            return number
+        for quote in ('"""', "'''"):
+            if line.count(quote) == 1:
+                open_string = quote
+    return header
+
+
+def _starts_on_next_line(text: str, key: str) -> int:
+    """1 where a multi-line string's text begins below its key (TOML drops that first newline), else 0."""
+    return 1 if re.search(rf"^\s*{key}\s*=\s*(\"\"\"|''')[ \t]*\r?\n", text, re.MULTILINE) else 0

@@ -1,0 +1,67 @@
+"""Errors an operator may meet, one class for each decision the caller must make.
+
+Every message is one line: what is wrong, where, and what to do about it.
+The command line turns `exit_code` into the process's exit status.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class EximwatchError(Exception):
+    """Base of every error that is reported to a person as one line, without a traceback."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class RuleError(EximwatchError):
+    """A rule file can't be used. Mend the named line, then start again; nothing was judged yet."""
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, file: str, line: int, reason: str) -> None:
+        """Keep where and why.
+
+        Args:
+            file: Path of the rule file as the user gave it.
+            line: Line in that file, counted from 1.
+            reason: What is wrong and what would be right.
+        """
+        super().__init__(f"{file}:{line}: {reason}")
+        self.file = file
+        self.line = line
+        self.reason = reason
+
+
+class SettingsError(EximwatchError):
+    """A setting is missing or has an impossible value. Correct the variable, key or flag it names."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class InputError(EximwatchError):
+    """An input file or stream can't be read. Check its path, its rights and its compression."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class TopicsError(EximwatchError):
+    """Topics are missing or differ from their declaration. Run the command that the message names."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class BrokerError(EximwatchError):
+    """Kafka can't be reached or refused a request. Check the address, the network and the credentials."""
+
+    exit_code: ClassVar[int] = 5
+
+
+class EffectError(EximwatchError):
+    """A send or a table write was not confirmed, so its source offset must never be committed.
+
+    The worker ends at once; after the cause is gone it starts again from the last commit and loses nothing.
+    """
+
+    exit_code: ClassVar[int] = 6
