@@ -13,7 +13,7 @@ from app.core.document import CUT_TEXT, as_object, dotted, encode_document, fit,
 from app.core.duration import format_duration
 from app.core.event import JsonObject, ProcessEvent
 from app.core.new_terms import MAX_VALUE_BYTES, Assessment, Term, encode_term, host_key
-from app.core.rule import Rule
+from app.core.rule import Rule, Threat
 
 FORGED: Final = frozenset({"kibana", "signal", "detector", "@metadata"})
 """Top-level names of a source event that would pass as ours or as a shipper's; they are stripped."""
@@ -132,7 +132,7 @@ def _kibana_fields(
         "description": spec.description.strip(),
         "references": list(spec.references),
         "tags": list(spec.tags),
-        "threat": [_threat(threat) for threat in to_builtins(spec.threat)],
+        "threat": [_threat(threat) for threat in spec.threat],
         "false_positives": list(spec.false_positives),
         "note": _note(rule),
         "parameters": {
@@ -239,9 +239,13 @@ def _note(rule: Rule) -> str:
     )
 
 
-def _threat(threat: JsonObject) -> JsonObject:
-    """Without the empty lists that Kibana leaves out too."""
-    return {key: value for key, value in threat.items() if value != ()}
+def _threat(threat: Threat) -> JsonObject:
+    """A threat in the shape of ECS; a technique without sub-techniques has no empty list of them."""
+    document: JsonObject = to_builtins(threat)
+    for technique in document["technique"]:
+        if not technique["subtechnique"]:
+            del technique["subtechnique"]
+    return document
 
 
 def _listed_cuts(cuts: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ Reason = Literal[
     "missing_term_field",  # a query matched, but a field of its rule's term has no value
     "no_clock",  # neither the event nor its record carries a usable time
     "too_large",  # the record can't be carried by one of our topics
+    "not_a_match",  # a record of the matches topic without the headers that the first step writes
     "internal_error",  # our own code failed on it: report it, with the record
 ]
 """Every reason there is, as written into the header `reason`."""

@@ -1,0 +1,36 @@
+"""Plain counters of one worker; nothing is judged by them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a worker did since it started.
+
+    Attributes:
+        scanned: Source records that are no candidates; not looked into.
+        null: Source records without a value; skipped.
+        candidates: Source records that were decoded.
+        forwarded: Records written to the matches topic.
+        verdicts: Verdicts by their name.
+        dead_letters: Dead letters by reason.
+    """
+
+    scanned: int = 0
+    null: int = 0
+    candidates: int = 0
+    forwarded: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    dead_letters: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        """One line for the log."""
+        parts = [
+            f"scanned={self.scanned} null={self.null} candidates={self.candidates} forwarded={self.forwarded}",
+            *(f"{name}={count}" for name, count in sorted(self.verdicts.items())),
+            *(f"dead_letter.{name}={count}" for name, count in sorted(self.dead_letters.items())),
+        ]
+        return " ".join(parts)

@@ -1,0 +1,119 @@
+"""Records of our topics: their headers, written and read in one place. schemas/ describes the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, cast, get_args
+
+from app.core.dead_letter import DeadLetter
+from app.core.engine import Route
+from app.core.event import JsonObject
+from app.core.rule import Scope
+
+FORMAT: Final = 1
+"""Version of the headers. Readers take this one and the next; writers stay on this one."""
+
+CUT_RECORD: Final = 65_536
+"""Bytes that a dead letter keeps of a record too large to carry whole."""
+
+Headers = list[tuple[str, bytes]]
+
+_MILLISECOND = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePosition:
+    """Where a source record stands, and its own time in milliseconds since 1970 (None: it has none)."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int | None
+
+    @property
+    def nanoseconds(self) -> int | None:
+        """The record's own time in nanoseconds since 1970."""
+        return None if self.timestamp is None else self.timestamp * _MILLISECOND
+
+    def shown(self) -> JsonObject:
+        """As it stands in an alert's `detector.source`."""
+        return {"topic": self.topic, "partition": self.partition, "offset": self.offset}
+
+
+@dataclass(frozen=True, slots=True)
+class MatchHeaders:
+    """What a record of the matches topic says of itself."""
+
+    route: Route
+    source: SourcePosition
+
+
+class NotAMatchError(ValueError):
+    """A record of the matches topic lacks the headers of a format that is known here."""
+
+
+def match_headers(route: Route, source: SourcePosition) -> Headers:
+    """The headers of a match; the route's key is the record's key, and its value the source record's bytes."""
+    return [
+        ("eximwatch.format", str(FORMAT).encode()),
+        ("eximwatch.scope", route.scope.encode()),
+        *_position_headers(source),
+    ]
+
+
+def read_match_headers(key: bytes | None, headers: Iterable[tuple[str, bytes]]) -> MatchHeaders:
+    """Read a match's headers.
+
+    Raises:
+        NotAMatchError: Something is missing or not of a known format; says what.
+    """
+    found = {name: value for name, value in headers if value is not None}
+    try:
+        version = int(found["eximwatch.format"])
+        scope = found["eximwatch.scope"].decode("ascii")
+        timestamp = found.get("eximwatch.source.timestamp")
+        source = SourcePosition(
+            found["eximwatch.source.topic"].decode("ascii"),
+            int(found["eximwatch.source.partition"]),
+            int(found["eximwatch.source.offset"]),
+            None if timestamp is None else int(timestamp),
+        )
+    except KeyError as error:
+        raise NotAMatchError(f"the header {error.args[0]} is missing") from None
+    except ValueError as error:
+        raise NotAMatchError(f"a header is malformed: {error}") from None
+    if version not in (FORMAT, FORMAT + 1):
+        raise NotAMatchError(f"format {version} is not known here, only {FORMAT} and {FORMAT + 1}")
+    if scope not in get_args(Scope) or key is None:
+        raise NotAMatchError(f"scope {scope!r} with {'a' if key else 'no'} key leads nowhere")
+    return MatchHeaders(Route(cast(Scope, scope), key), source)
+
+
+def dead_letter_headers(letter: DeadLetter, source: SourcePosition) -> Headers:
+    """The headers of a dead letter; its value is the source record's bytes as they were."""
+    headers = [
+        ("eximwatch.format", str(FORMAT).encode()),
+        ("eximwatch.reason", letter.reason.encode()),
+        ("eximwatch.detail", letter.detail.encode()[:1024]),
+        *_position_headers(source),
+    ]
+    if letter.rule_id is not None:
+        headers.append(("eximwatch.rule", letter.rule_id.encode()))
+    return headers
+
+
+def cut_headers(size: int, sha256: str) -> Headers:
+    """What is added where a dead letter's value had to be cut: the whole record's length and SHA-256."""
+    return [("eximwatch.cut.length", str(size).encode()), ("eximwatch.cut.sha256", sha256.encode())]
+
+
+def _position_headers(source: SourcePosition) -> Headers:
+    headers = [
+        ("eximwatch.source.topic", source.topic.encode()),
+        ("eximwatch.source.partition", str(source.partition).encode()),
+        ("eximwatch.source.offset", str(source.offset).encode()),
+    ]
+    if source.timestamp is not None:
+        headers.append(("eximwatch.source.timestamp", str(source.timestamp).encode()))
+    return headers

@@ -1,0 +1,197 @@
+"""Settings: every one declared once, with its meaning; read from flags, environment, a TOML file, defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from app.core.alert import MIN_ALERT_BYTES
+from app.core.clock import parse_time
+from app.core.duration import parse_duration
+from app.errors import SettingsError
+
+ENV_PREFIX: Final = "EXIMWATCH_"
+CONFIG_VARIABLE: Final = f"{ENV_PREFIX}CONFIG"
+
+PACKAGED_RULES: Final = Path(__file__).parent.parent / "rules"
+
+
+def _split(value: object) -> object:
+    """Lists may come as one text with commas (environment, flags) or as a list (TOML)."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _duration(value: str) -> str:
+    if parse_duration(value) == 0:
+        raise ValueError("must be longer than nothing")
+    return value
+
+
+def _start_from(value: str) -> str:
+    if value not in ("earliest", "latest") and parse_time(value) is None:
+        raise ValueError("must be earliest, latest or an ISO 8601 time")
+    return value
+
+
+def _alert_from(value: str | None) -> str | None:
+    if value is not None and value != "start" and parse_time(value) is None:
+        raise ValueError('must be "start" or an ISO 8601 time')
+    return value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
+Duration = Annotated[str, AfterValidator(_duration)]
+
+
+class Settings(BaseSettings):
+    """Everything a worker can be told. Field names are the keys of the TOML file and, in lower case and with
+    dashes, the flags; the environment spells them `EXIMWATCH_…` in upper case.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    brokers: Names = Field(("127.0.0.1:9092",), description="Kafka's bootstrap addresses, `host:port`.")
+    source_topics: Names = Field(
+        ("process-events",), description="Topics that carry process events; any partitioning, any key."
+    )
+    data_dir: Path = Field(
+        Path("eximwatch-data"),
+        description="Directory of this worker's RocksDB tables: persistent, and one for each worker.",
+    )
+    topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,99}$")] = Field(
+        "eximwatch",
+        description="Begins the names of all topics of ours, and is the consumer group. One installation, one prefix.",
+    )
+    partitions: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        12, description="Partitions of the matches topic and the changelog; final once the topics exist."
+    )
+    replication_factor: Annotated[int, Field(ge=1, le=32_767)] = Field(
+        3, description="Copies of each topic that `topics create` makes; 1 on a single broker."
+    )
+    rules: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)] = Field(
+        (PACKAGED_RULES,), description="Rule files, or directories of `*.toml`. Default: the rules that are shipped."
+    )
+    start_from: Annotated[str, AfterValidator(_start_from)] = Field(
+        "earliest",
+        description="Where a group that has no offsets yet begins in the source topics: earliest, latest or a time.",
+    )
+    alert_from: Annotated[str | None, AfterValidator(_alert_from)] = Field(
+        None,
+        description="Matches before this build history and raise no alert: a time, or `start` (of this worker).",
+    )
+    max_future_skew: Duration = Field(
+        "5m", description="How far an event's clock may lie after the time at which its match was taken."
+    )
+    source_max_bytes: Annotated[int, Field(ge=1024, le=100_000_000)] = Field(
+        1_048_588, description="The source topics' `max.message.bytes`; ours allow 64 KiB more."
+    )
+    max_alert_bytes: Annotated[int, Field(ge=MIN_ALERT_BYTES, le=100_000_000)] = Field(
+        1_000_000, description="An alert's greatest size; the largest source fields are cut to keep it."
+    )
+    commit_interval: Duration = Field("1s", description="How often finished offsets are committed.")
+    session_timeout: Duration = Field("30s", description="Without a heartbeat for this long a worker is out.")
+    effect_timeout: Duration = Field(
+        "90s", description="A send that is not acknowledged by then ends the worker; it starts again without loss."
+    )
+    fetch_max_wait: Annotated[int, Field(ge=1, le=30_000)] = Field(
+        500, description="Milliseconds that a fetch may wait for something new."
+    )
+    table_cache_bytes: Annotated[int, Field(ge=1_048_576)] = Field(
+        8_388_608, description="RocksDB's block cache for each partition of the table; its write buffers take as much."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags win over the environment, that over the file named by EXIMWATCH_CONFIG, that over defaults."""
+        del dotenv_settings, file_secret_settings
+        file = os.environ.get(CONFIG_VARIABLE)
+        if file is None:
+            return init_settings, env_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(file))
+
+    @property
+    def matches_topic(self) -> str:
+        """Name of the topic between the two steps."""
+        return f"{self.topic_prefix}.matches"
+
+    @property
+    def alerts_topic(self) -> str:
+        """Name of the topic of alerts."""
+        return f"{self.topic_prefix}.alerts"
+
+    @property
+    def dead_letters_topic(self) -> str:
+        """Name of the topic of dead letters."""
+        return f"{self.topic_prefix}.dead-letters"
+
+    @property
+    def changelog_topic(self) -> str:
+        """Name of the new-terms table's changelog, as Faust derives it from group and table."""
+        return f"{self.topic_prefix}-new_terms-changelog"
+
+    @property
+    def topic_max_bytes(self) -> int:
+        """`max.message.bytes` of our topics: room for a source record and our headers."""
+        return max(self.source_max_bytes, self.max_alert_bytes) + 65_536
+
+    def shown(self) -> Iterator[tuple[str, str]]:
+        """Name and value of every setting, for people; secrets show as stars."""
+        for name in type(self).model_fields:
+            value: Any = getattr(self, name)
+            yield name, ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def load_settings(**flags: Any) -> Settings:  # noqa: ANN401 — flags have the types of the fields
+    """Read the settings; a flag that is None was not given.
+
+    Raises:
+        SettingsError: A value is impossible, a name unknown or the file unreadable; says which and where.
+    """
+    file = os.environ.get(CONFIG_VARIABLE)
+    if file is not None and not Path(file).is_file():
+        raise SettingsError(f"{CONFIG_VARIABLE} names {file}, which is no file: correct the path or unset it")
+    given = {name: value for name, value in flags.items() if value is not None and value != ()}
+    _refuse_unknown_variables()
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        message = str(first["msg"]).removeprefix("Value error, ")
+        raise SettingsError(f"setting {name} ({ENV_PREFIX}{name.upper()}): {message}") from None
+    except ValueError as error:
+        raise SettingsError(f"the settings can't be read ({file or 'environment'}): {error}") from None
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable would be ignored in silence; say so instead."""
+    known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    known |= {CONFIG_VARIABLE, *OTHER_VARIABLES}
+    for name in sorted(os.environ):
+        if name.startswith(ENV_PREFIX) and name not in known:
+            raise SettingsError(f"{name} is no setting: see `eximwatch settings` for those there are")
+
+
+OTHER_VARIABLES: Final = frozenset({"EXIMWATCH_TEST_BROKERS", "EXIMWATCH_BENCH"})
+"""Variables of ours that are no settings of a worker."""

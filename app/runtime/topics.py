@@ -1,0 +1,220 @@
+"""Our topics: one declaration, by which they are created and checked. Nothing here changes or deletes a topic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from app.core.duration import SECOND
+from app.errors import BrokerError, TopicsError
+from app.runtime.settings import Settings
+
+MILLISECOND: Final = SECOND // 1000
+MIN_RETENTION: Final = 7 * 24 * 3600 * SECOND
+"""Matches, alerts and dead letters are kept this long at least, in nanoseconds."""
+
+_T = TypeVar("_T")
+_TIMEOUT = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic of ours as it must be.
+
+    Attributes:
+        name: Its name.
+        partitions: Its number of partitions.
+        configs: The configuration it is created with.
+        exact: Keys of `configs` that must stay as they are; of the others a larger number is fine too.
+        purpose: What it carries, for people.
+    """
+
+    name: str
+    partitions: int
+    purpose: str
+    configs: dict[str, str] = field(default_factory=dict)
+    exact: frozenset[str] = frozenset({"cleanup.policy", "message.timestamp.type"})
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What was found on the broker.
+
+    Attributes:
+        problems: What differs from the declaration and what mends it; empty when all is well.
+        missing: Topics of ours that do not exist.
+        topic_ids: The id of every topic of ours that exists.
+    """
+
+    problems: tuple[str, ...]
+    missing: tuple[str, ...]
+    topic_ids: dict[str, str]
+
+
+def changelog_retention(longest_window: int) -> int:
+    """How long the changelog keeps an entry: twice the longest history window, in nanoseconds."""
+    return 2 * longest_window
+
+
+def declare(settings: Settings, longest_window: int) -> tuple[TopicSpec, ...]:
+    """The topics that a worker with these settings and rules needs, source topics aside.
+
+    Args:
+        settings: Names, partitions and sizes.
+        longest_window: The rules' longest history window, in nanoseconds.
+    """
+    sizes = {"max.message.bytes": str(settings.topic_max_bytes)}
+    kept = {"retention.ms": str(MIN_RETENTION // MILLISECOND), "cleanup.policy": "delete"}
+    # Compaction keeps the changelog small, deletion forgets terms that no window reaches any more. The time of
+    # an entry is the broker's, so that nobody's clock decides over its life.
+    changelog = {
+        "cleanup.policy": "compact,delete",
+        "retention.ms": str(changelog_retention(longest_window) // MILLISECOND),
+        "message.timestamp.type": "LogAppendTime",
+    }
+    return (
+        TopicSpec(
+            settings.matches_topic,
+            settings.partitions,
+            "source records that a rule's query matched, keyed by host.id",
+            {**kept, **sizes, "message.timestamp.type": "LogAppendTime"},
+        ),
+        TopicSpec(settings.alerts_topic, settings.partitions, "alerts, keyed by host.id", {**kept, **sizes}),
+        TopicSpec(
+            settings.dead_letters_topic, settings.partitions, "records that could not be judged", {**kept, **sizes}
+        ),
+        TopicSpec(
+            settings.changelog_topic,
+            settings.partitions,
+            "the new-terms table's changes",
+            changelog,
+            frozenset({"message.timestamp.type"}),
+        ),
+    )
+
+
+def admin_client(settings: Settings) -> AdminClient:
+    """A client for administration; connects when it is first used."""
+    return AdminClient({"bootstrap.servers": ",".join(settings.brokers), "log_level": 0})
+
+
+def create(admin: AdminClient, specs: Sequence[TopicSpec], replication_factor: int) -> list[str]:
+    """Create what is missing; what exists is left as it is, whatever it looks like.
+
+    Returns:
+        The names that were created.
+
+    Raises:
+        TopicsError: The broker refused one.
+        BrokerError: It can't be reached.
+    """
+    existing = _topic_names(admin)
+    wanted = [
+        NewTopic(spec.name, spec.partitions, replication_factor, config=spec.configs)
+        for spec in specs
+        if spec.name not in existing
+    ]
+    if not wanted:
+        return []
+    created: list[str] = []
+    for name, future in admin.create_topics(wanted, operation_timeout=_TIMEOUT).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            raise TopicsError(
+                f"topic {name} can't be created: {error.args[0].str()} "
+                f"(replication factor {replication_factor}; set EXIMWATCH_REPLICATION_FACTOR to change it)"
+            ) from None
+        created.append(name)
+    return created
+
+
+def inspect(admin: AdminClient, specs: Sequence[TopicSpec], settings: Settings) -> Layout:
+    """Compare the broker's topics with their declaration.
+
+    Raises:
+        BrokerError: The broker can't be reached or does not answer.
+    """
+    existing = _topic_names(admin)
+    missing = tuple(spec.name for spec in specs if spec.name not in existing)
+    problems = [
+        f"source topic {name} does not exist: create it, or correct EXIMWATCH_SOURCE_TOPICS"
+        for name in settings.source_topics
+        if name not in existing
+    ]
+    present = [spec for spec in specs if spec.name in existing]
+    problems += [
+        f"topic {spec.name} has {existing[spec.name]} partitions, not {spec.partitions}: its count is final, set "
+        f"EXIMWATCH_PARTITIONS={existing[spec.name]}"
+        for spec in present
+        if existing[spec.name] != spec.partitions
+    ]
+    sources = [name for name in settings.source_topics if name in existing]
+    configs = _configs(admin, [*(spec.name for spec in present), *sources])
+    for spec in present:
+        for key, value in spec.configs.items():
+            found = configs[spec.name].get(key)
+            if not _holds(found, value, exact=key in spec.exact):
+                problems.append(
+                    f"topic {spec.name} has {key}={found}, not {value}: kafka-configs.sh --alter --entity-type topics "
+                    f"--entity-name {spec.name} --add-config '{key}=[{value}]'"
+                )
+    for name in sources:
+        size = configs[name].get("max.message.bytes") or "0"
+        if int(size) > settings.source_max_bytes:
+            problems.append(f"source topic {name} has max.message.bytes={size}: set EXIMWATCH_SOURCE_MAX_BYTES={size}")
+    return Layout(tuple(problems), missing, _topic_ids(admin, [spec.name for spec in present]))
+
+
+def require(layout: Layout) -> None:
+    """Refuse to work on topics that are missing or differ.
+
+    Raises:
+        TopicsError: Says what differs and which command mends it.
+    """
+    if layout.missing:
+        raise TopicsError(f"missing topics: {', '.join(layout.missing)}; run `eximwatch topics create`")
+    if layout.problems:
+        raise TopicsError(f"{layout.problems[0]} (`eximwatch topics check` lists all that differs)")
+
+
+def _holds(found: str | None, wanted: str, *, exact: bool) -> bool:
+    if found is None:
+        return False
+    if wanted.isdigit() and not exact:
+        return int(found) >= int(wanted) or int(found) == -1
+    return set(found.split(",")) == set(wanted.split(","))
+
+
+def _topic_names(admin: AdminClient) -> dict[str, int]:
+    metadata = _asked(lambda: admin.list_topics(timeout=_TIMEOUT))
+    return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+
+
+def _configs(admin: AdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    futures = _asked(lambda: admin.describe_configs(resources, request_timeout=_TIMEOUT))
+    return {
+        resource.name: {key: entry.value for key, entry in _asked(future.result).items()}
+        for resource, future in futures.items()
+    }
+
+
+def _topic_ids(admin: AdminClient, names: Sequence[str]) -> dict[str, str]:
+    if not names:
+        return {}
+    futures = _asked(lambda: admin.describe_topics(TopicCollection(list(names)), request_timeout=_TIMEOUT))
+    return {name: str(_asked(future.result).topic_id) for name, future in futures.items()}
+
+
+def _asked(request: Callable[[], _T]) -> _T:
+    try:
+        return request()
+    except KafkaException as error:
+        raise BrokerError(f"Kafka does not answer: {error.args[0].str()}; check EXIMWATCH_BROKERS") from None

@@ -1,0 +1,171 @@
+"""The Faust application: topics, table and the two agents."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import faust
+from faust.types import EventT, StreamT
+from yarl import URL
+
+from app.core.duration import SECOND, parse_duration
+from app.core.engine import Engine
+from app.runtime.counts import Counts
+from app.runtime.driver import KafkaTransport, NewTermsTable
+from app.runtime.effects import Effects, end_process
+from app.runtime.records import SourcePosition
+from app.runtime.settings import Settings
+from app.runtime.steps import MatchStep, NoveltyStep, Record
+
+logger = logging.getLogger(__name__)
+
+READY_LINE: Final = "worker ready"
+"""Begins the line that is logged whenever partitions are assigned and their tables are recovered."""
+
+_MAX_POLL_RECORDS = 20_000
+_FETCH_BYTES = 4 * 1024 * 1024
+_COUNTS_INTERVAL = 60.0
+
+
+class WorkerApp(faust.App):
+    """Faust's application, which tells when it is ready."""
+
+    def on_rebalance_end(self) -> None:
+        """Partitions are assigned, their tables are recovered, and processing goes on."""
+        super().on_rebalance_end()
+        assigned = sorted(f"{tp.topic}:{tp.partition}" for tp in self.assignor.assigned_actives())
+        logger.info("%s; assigned %s", READY_LINE, " ".join(assigned) or "nothing")
+
+
+def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts: Counts) -> WorkerApp:
+    """Put the application together; nothing connects before it is started.
+
+    Args:
+        settings: Everything the worker was told.
+        engine: The rules and how to judge.
+        matches_topic_id: The id that the broker gave the matches topic; part of every applied position.
+        counts: What is counted is counted there.
+    """
+    app = WorkerApp(
+        settings.topic_prefix,
+        broker=[URL(f"kafka://{broker}") for broker in settings.brokers],
+        datadir=str(settings.data_dir.absolute()),
+        store=URL("rocksdb://"),
+        key_serializer="raw",
+        value_serializer="raw",
+        processing_guarantee="at_least_once",
+        web_enabled=False,
+        # An idle leader topic would hold up the fetches of busy ones; topics are made by `topics create` alone.
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        topic_partitions=settings.partitions,
+        table_standby_replicas=1,
+        # Faust's recovery seeks rely on it; where a new group begins is set before the worker starts.
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=max(_FETCH_BYTES, settings.topic_max_bytes),
+        broker_max_poll_records=_MAX_POLL_RECORDS,
+        broker_commit_interval=_seconds(settings.commit_interval),
+        broker_session_timeout=_seconds(settings.session_timeout),
+        broker_heartbeat_interval=_seconds(settings.session_timeout) / 10,
+        broker_request_timeout=max(60.0, _seconds(settings.session_timeout) + 5),
+        producer_acks=-1,
+        producer_request_timeout=60.0,
+        producer_max_request_size=settings.topic_max_bytes,
+        # An event that is being processed at a graceful stop would be lost without it.
+        stream_wait_empty=True,
+        worker_redirect_stdouts=False,
+    )
+    app.transport = _transport(app, settings)
+    app.producer_transport = _transport(app, settings)
+    table = NewTermsTable(
+        app,
+        name="new_terms",
+        key_type=bytes,
+        value_type=bytes,
+        partitions=settings.partitions,
+        options=_rocksdb_options(settings),
+    )
+    app.tables.add(table)
+    effects = Effects(app, table, settings, _seconds(settings.effect_timeout), counts)
+    match = MatchStep(engine, effects, counts)
+    novelty = NoveltyStep(engine, effects, table.get, time.time_ns, matches_topic_id, counts)
+    _add_agent(app, "match", list(settings.source_topics), match)
+    _add_agent(app, "novelty", [settings.matches_topic], novelty)
+
+    @app.timer(_COUNTS_INTERVAL)
+    async def log_counts() -> None:
+        logger.info("counts: %s", counts)
+
+    return app
+
+
+def prepare_data_dir(path: Path) -> None:
+    """Make the directory of the tables.
+
+    Raises:
+        OSError: It can't be made or written.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    probe = path / ".writable"
+    probe.touch()
+    probe.unlink()
+
+
+def _add_agent(app: WorkerApp, name: str, topics: list[str], step: MatchStep | NoveltyStep) -> None:
+    source = app.topic(*topics, key_serializer="raw", value_serializer="raw")
+
+    async def process(stream: StreamT[Any]) -> None:
+        async for event in stream.events():
+            record = _record(event)
+            try:
+                await step.process(record)
+            except Exception as error:  # noqa: BLE001 — an agent that raises would let Faust commit over the record
+                where = record.position
+                end_process(error, f"{where.topic}:{where.partition}:{where.offset}")
+
+    app.agent(source, name=f"eximwatch.{name}", concurrency=1)(process)
+
+
+def _record(event: EventT[Any]) -> Record:
+    message = event.message
+    timestamp = None if message.timestamp is None else round(message.timestamp * 1000)
+    return Record(
+        SourcePosition(message.topic, message.partition, message.offset, timestamp),
+        message.key,
+        message.value,
+        [(name, value) for name, value in _header_items(message.headers)],
+    )
+
+
+def _header_items(headers: Any) -> list[tuple[str, bytes]]:  # noqa: ANN401 — Faust hands on a list or a mapping
+    if not headers:
+        return []
+    return list(headers.items()) if hasattr(headers, "items") else list(headers)
+
+
+def _transport(app: WorkerApp, settings: Settings) -> KafkaTransport:
+    transport = KafkaTransport(app.conf.broker, app, loop=None)
+    transport.fetch_max_wait = settings.fetch_max_wait
+    return transport
+
+
+def _rocksdb_options(settings: Settings) -> dict[str, Any]:
+    """Memory of one partition's database; Faust's default is a block cache of 2 GiB each. A new dict a table:
+    the store takes entries out of it.
+    """
+    return {
+        "driver": "rocksdict",
+        "block_cache_size": settings.table_cache_bytes,
+        "write_buffer_size": settings.table_cache_bytes // 2,
+        "max_write_buffer_number": 2,
+        "target_file_size_base": 16 * 1024 * 1024,
+        "max_open_files": 128,
+        "bloom_filter_size": 10,
+    }
+
+
+def _seconds(duration: str) -> float:
+    return parse_duration(duration) / SECOND

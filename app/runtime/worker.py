@@ -1,0 +1,70 @@
+"""A worker from its settings to its end: check everything, begin where told, run until stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+import faust
+import uvloop
+
+from app.core.rule import longest_window
+from app.errors import SettingsError
+from app.runtime import topics
+from app.runtime.counts import Counts
+from app.runtime.rules import build_engine, load_rules
+from app.runtime.settings import Settings
+from app.runtime.start import set_start
+from app.runtime.topology import build_app, prepare_data_dir
+
+logger = logging.getLogger(__name__)
+
+
+def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Run until SIGTERM or SIGINT; returns after a graceful stop.
+
+    Args:
+        settings: Everything the worker is told.
+        announce: Takes the lines that say what will be used.
+
+    Raises:
+        EximwatchError: The start is refused; its message says what to do.
+    """
+    rules = load_rules(settings.rules)
+    for name, value in settings.shown():
+        announce(f"{name} = {value}")
+    for rule in rules:
+        announce(f"rule {rule.id} version {rule.spec.version} sha256 {rule.digest[:12]} from {rule.file}")
+    engine = build_engine(
+        rules,
+        max_alert_bytes=settings.max_alert_bytes,
+        max_future_skew=settings.max_future_skew,
+        alert_from=settings.alert_from,
+        now=time.time_ns(),
+    )
+    try:
+        prepare_data_dir(settings.data_dir)
+    except OSError as error:
+        raise SettingsError(
+            f"data_dir {settings.data_dir} can't be written ({error.strerror}): mend its rights or set "
+            "EXIMWATCH_DATA_DIR"
+        ) from None
+    admin = topics.admin_client(settings)
+    layout = topics.inspect(admin, topics.declare(settings, longest_window(rules)), settings)
+    topics.require(layout)
+    set_start(admin, settings)
+
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    counts = Counts()
+    app = build_app(settings, engine, layout.topic_ids[settings.matches_topic], counts)
+    # Faust's command line would print a spinner and set up logging of its own.
+    worker = faust.Worker(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
+    worker.spinner = None
+    try:
+        worker.execute_from_commandline()
+    finally:
+        logger.info("counts: %s", counts)

@@ -1,0 +1,200 @@
+"""The command line: flags, help and exit codes. What a command does stands in a module of its own."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from app.errors import EximwatchError
+from app.runtime.settings import Settings, load_settings
+from app.tools.screen import say
+
+EXIT_CODES: Final = """\b
+Exit codes:
+  0  all went well
+  1  findings: what the command compares differs
+  2  wrong usage, setting or rule file
+  3  an input can't be read
+  4  topics are missing or differ from their declaration
+  5  Kafka can't be reached or refused
+  6  a send or a write was not confirmed; start again, nothing is lost
+  7  the table holds a format this version does not know"""
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def setting_options(*names: str) -> Callable[[_F], _F]:
+    """Flags for settings: named, typed and described by their declaration."""
+
+    def decorate(command: _F) -> _F:
+        for name in reversed(names or tuple(Settings.model_fields)):
+            field = Settings.model_fields[name]
+            command = click.option(
+                f"--{name.replace('_', '-')}", name, default=None, help=field.description, metavar="VALUE"
+            )(command)
+        return command
+
+    return decorate
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=EXIT_CODES + "\n\n" + examples("eximwatch demo", "eximwatch replay events.ndjson"),
+)
+@click.version_option(package_name="eximwatch")
+@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+def cli(*, debug: bool) -> None:
+    """Streaming detection of unusual exim4 child processes on Kafka."""
+    del debug
+
+
+@cli.command(
+    epilog=examples(
+        "eximwatch worker",
+        "EXIMWATCH_BROKERS=k1:9092,k2:9092 eximwatch worker --data-dir /var/lib/eximwatch",
+        "eximwatch worker --alert-from start --start-from latest",
+    )
+)
+@setting_options()
+def worker(**flags: str | None) -> None:
+    """Judge process events until stopped by SIGTERM or SIGINT.
+
+    Every flag is also an environment variable (EXIMWATCH_ and its name in upper case) and a key of the TOML file
+    that EXIMWATCH_CONFIG names; flags win over the environment, that over the file.
+    """
+    from app.runtime.worker import run_worker  # noqa: PLC0415 — Faust takes its time to import
+
+    settings = load_settings(**flags)
+    _log_to_stderr(settings.log_level)
+    run_worker(settings, logging.getLogger("app.settings").info)
+
+
+@cli.command(epilog=examples("eximwatch settings", "eximwatch settings --partitions 4"))
+@setting_options()
+def settings(**flags: str | None) -> None:
+    """Print every setting with the value that would be used now."""
+    for name, value in load_settings(**flags).shown():
+        click.echo(f"{name} = {value}")
+
+
+@cli.command(
+    epilog=examples(
+        "eximwatch replay events.ndjson",
+        "zcat old.ndjson.gz | eximwatch replay - --alert-from 2026-01-19T00:00:00Z",
+        "eximwatch replay a.ndjson b.ndjson.zst --alerts alerts.ndjson --dead-letters dead.ndjson",
+        "eximwatch replay events.ndjson --rule my-rule.toml --now 2026-01-05T12:00:00Z",
+    )
+)
+@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.option(
+    "--rule", "rules", multiple=True, metavar="FILE", help="Judge by this rule file or directory instead; repeatable."
+)
+@click.option(
+    "--now",
+    metavar="TIME",
+    help="When the events are taken to arrive: no clock counts as later than this plus --max-future-skew.",
+)
+@click.option("--alert-from", metavar="TIME", help="Matches with a clock before this build history only.")
+@click.option("--max-future-skew", default="5m", show_default=True, metavar="DURATION", help="See the worker.")
+@click.option("--max-alert-bytes", default=1_000_000, show_default=True, help="See the worker.")
+@click.option("--alerts", metavar="FILE", help="Write alerts there instead of to standard output.")
+@click.option("--dead-letters", metavar="FILE", help="Write there what could not be judged.")
+def replay(
+    files: tuple[str, ...],
+    rules: tuple[str, ...],
+    now: str | None,
+    alert_from: str | None,
+    max_future_skew: str,
+    max_alert_bytes: int,
+    alerts: str | None,
+    dead_letters: str | None,
+) -> None:
+    """Judge files of process events, one JSON object a line, without a broker.
+
+    FILE is NDJSON, `-` for standard input; .gz and .zst are decompressed. Files are one history in the order given.
+    Alerts go to standard output as NDJSON, equal to what a worker writes but for @timestamp and detector.source.
+    """
+    from app.runtime.rules import build_engine, load_rules  # noqa: PLC0415 — see worker
+    from app.tools.replay_command import parse_now, run_replay  # noqa: PLC0415 — see worker
+
+    settings = load_settings(
+        alert_from=alert_from, max_future_skew=max_future_skew, max_alert_bytes=max_alert_bytes, rules=rules
+    )
+    taken_at = parse_now(now)
+    engine = build_engine(
+        load_rules(settings.rules),
+        max_alert_bytes=settings.max_alert_bytes,
+        max_future_skew=settings.max_future_skew,
+        alert_from=settings.alert_from,
+        now=taken_at,
+    )
+    run_replay(engine, files, taken_at, alerts, dead_letters)
+
+
+@cli.group()
+def topics() -> None:
+    """Create and check the topics of an installation."""
+
+
+_TOPIC_SETTINGS = (
+    "brokers",
+    "source_topics",
+    "topic_prefix",
+    "partitions",
+    "replication_factor",
+    "rules",
+    "source_max_bytes",
+    "max_alert_bytes",
+)
+
+
+@topics.command(
+    epilog=examples("eximwatch topics create", "eximwatch topics create --partitions 4 --replication-factor 1")
+)
+@setting_options(*_TOPIC_SETTINGS)
+def create(**flags: str | None) -> None:
+    """Create the topics that are missing. What exists is never changed or deleted; source topics are yours."""
+    from app.tools.topics import create_topics  # noqa: PLC0415 — see worker
+
+    create_topics(load_settings(**flags))
+
+
+@topics.command(epilog=examples("eximwatch topics check"))
+@setting_options(*_TOPIC_SETTINGS)
+def check(**flags: str | None) -> None:
+    """Compare the topics with what a worker with these settings needs; says what mends each difference."""
+    from app.tools.topics import check_topics  # noqa: PLC0415 — see worker
+
+    check_topics(load_settings(**flags))
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one line on standard error and its own exit code."""
+    debug = "--debug" in sys.argv[1:]
+    try:
+        cli.main(args=[argument for argument in sys.argv[1:] if argument != "--debug"])
+    except EximwatchError as error:
+        if debug:
+            traceback.print_exc()
+        say(f"eximwatch: {error}")
+        sys.exit(error.exit_code)
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(
+        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    if level != "debug":
+        for name in ("faust", "mode", "aiokafka"):
+            logging.getLogger(name).setLevel(logging.WARNING)

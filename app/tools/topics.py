@@ -1,0 +1,44 @@
+"""`eximwatch topics`: create and check, told to a person."""
+
+from __future__ import annotations
+
+import click
+
+from app.core.rule import longest_window
+from app.errors import TopicsError
+from app.runtime import topics
+from app.runtime.rules import load_rules
+from app.runtime.settings import Settings
+
+
+def create_topics(settings: Settings) -> None:
+    """Create what is missing and say so.
+
+    Raises:
+        EximwatchError: Kafka can't be reached or refuses.
+    """
+    admin = topics.admin_client(settings)
+    specs = topics.declare(settings, longest_window(load_rules(settings.rules)))
+    created = topics.create(admin, specs, settings.replication_factor)
+    for spec in specs:
+        state = "created" if spec.name in created else "exists, left as it is"
+        click.echo(f"{spec.name}: {state} ({spec.partitions} partitions, {spec.purpose})")
+
+
+def check_topics(settings: Settings) -> None:
+    """Print what differs.
+
+    Raises:
+        TopicsError: Something does.
+        EximwatchError: Kafka can't be reached.
+    """
+    admin = topics.admin_client(settings)
+    specs = topics.declare(settings, longest_window(load_rules(settings.rules)))
+    layout = topics.inspect(admin, specs, settings)
+    for name in layout.missing:
+        click.echo(f"missing: {name}: run `eximwatch topics create`")
+    for problem in layout.problems:
+        click.echo(f"differs: {problem}")
+    if layout.missing or layout.problems:
+        raise TopicsError(f"{len(layout.missing)} topics missing, {len(layout.problems)} differences")
+    click.echo(f"all {len(specs)} topics are as they must be")
