@@ -113,9 +113,7 @@ def build_alert(
     return Alert(uuid, _key(rule, term, occurrence.event), encode_document(document))
 
 
-def _kibana_fields(
-    rule: Rule, term: Term, occurrence: Occurrence, assessment: Assessment, uuid: str
-) -> JsonObject:
+def _kibana_fields(rule: Rule, term: Term, occurrence: Occurrence, assessment: Assessment, uuid: str) -> JsonObject:
     spec = rule.spec
     event = occurrence.event
     timestamp = next(filter(None, map(parse_time, event.values("@timestamp"))), occurrence.clock.time)

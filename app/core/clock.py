@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, Literal
 
 from app.core.duration import SECOND
@@ -18,11 +18,12 @@ CLOCK_FIELDS: Final[tuple[ClockSource, ...]] = ("event.ingested", "@timestamp")
 _ISO = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
     r"(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
-    r"(?:([Zz])|([+-])(\d\d):?(\d\d)?)?)?",
+    r"(?:[Zz]|([+-])(\d\d):?(\d\d)?)?)?",
     re.ASCII,
 )
 _MILLISECONDS = re.compile(r"\d{1,15}", re.ASCII)
 _LATEST_MILLISECONDS = 253_402_300_799_999  # the end of the year 9999, the last that can be written again
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -89,21 +90,18 @@ def parse_time(text: str) -> int | None:
         if _MILLISECONDS.fullmatch(text) and int(text) <= _LATEST_MILLISECONDS:
             return int(text) * 1_000_000
         return None
-    year, month, day, hour, minute, second, fraction, _, sign, zone_hours, zone_minutes = found.groups()
+    year, month, day, hour, minute, second, fraction, sign, zone_hours, zone_minutes = found.groups("0")
+    hours, minutes, seconds = int(hour), int(minute), int(second)
+    if hours > 23 or minutes > 59 or seconds > 59 or int(zone_hours) > 23 or int(zone_minutes) > 59:
+        return None
     try:
-        moment = datetime(
-            int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), tzinfo=UTC
-        )
+        days = date(int(year), int(month), int(day)).toordinal() - _EPOCH_ORDINAL
     except ValueError:
         return None
-    seconds = (moment - _EPOCH) // timedelta(seconds=1)
-    if sign:
-        hours, minutes = int(zone_hours), int(zone_minutes or 0)
-        if hours > 23 or minutes > 59:
-            return None
-        offset = hours * 3600 + minutes * 60
-        seconds -= offset if sign == "+" else -offset
-    nanoseconds = seconds * SECOND + int((fraction or "").ljust(9, "0"))
+    total = days * 86_400 + hours * 3_600 + minutes * 60 + seconds
+    offset = int(zone_hours) * 3_600 + int(zone_minutes) * 60
+    total += offset if sign == "-" else -offset
+    nanoseconds = total * SECOND + int(fraction.ljust(9, "0"))
     return nanoseconds if nanoseconds >= 0 else None
 
 

@@ -63,9 +63,7 @@ def fit(parts: Sequence[JsonObject], budget: int) -> list[str]:
     """
     size = _size(parts)
     cuts: list[str] = []
-    leaves = sorted(
-        (leaf for part in parts for leaf in _leaves(part, "")), key=lambda leaf: (-leaf[0], leaf[1])
-    )
+    leaves = sorted((leaf for part in parts for leaf in _leaves(part, "")), key=lambda leaf: (-leaf[0], leaf[1]))
     for taken, path, parent, key in leaves:
         if size <= budget:
             break

@@ -76,9 +76,7 @@ class ProcessEvent:
         """
         texts = self._texts.get(field)
         if texts is None:
-            texts = tuple(
-                text_of(leaf) for leaf in self.leaves(field) if leaf is not None and type(leaf) is not dict
-            )
+            texts = tuple(text_of(leaf) for leaf in self.leaves(field) if leaf is not None and type(leaf) is not dict)
             self._texts[field] = texts
         return texts
 
@@ -89,9 +87,7 @@ class ProcessEvent:
 
     def has_value(self, field: str) -> bool:
         """Whether anything but null stands at the field: false for null, `[]`, `{}` or missing; true for ""."""
-        return bool(self.values(field)) or any(
-            _has_leaf(leaf) for leaf in self.leaves(field) if type(leaf) is dict
-        )
+        return bool(self.values(field)) or any(_has_leaf(leaf) for leaf in self.leaves(field) if type(leaf) is dict)
 
 
 def decode(raw: bytes) -> ProcessEvent:

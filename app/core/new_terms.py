@@ -130,9 +130,7 @@ def assess(record: TermRecord | None, sighting: Sighting, policy: Policy) -> Ass
     if before is not None and sighting.taken_at - before.applied_at > policy.retention:
         before = None
     if before is None:
-        after = TermRecord(
-            sighting.clock, sighting.clock, 1, sighting.taken_at, sighting.epoch, sighting.offset
-        )
+        after = TermRecord(sighting.clock, sighting.clock, 1, sighting.taken_at, sighting.epoch, sighting.offset)
     else:
         after = TermRecord(
             min(before.first_seen, sighting.clock),

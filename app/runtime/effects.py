@@ -41,7 +41,9 @@ class TooLargeError(Exception):
 class Effects:
     """The sends and writes of one worker."""
 
-    def __init__(self, app: faust.App, table: NewTermsTable, settings: Settings, timeout: float, counts: Counts) -> None:
+    def __init__(
+        self, app: faust.App, table: NewTermsTable, settings: Settings, timeout: float, counts: Counts
+    ) -> None:
         """Bind to a started application; `timeout` in seconds holds for every single effect."""
         self._app = app
         self._table = table

@@ -82,7 +82,8 @@ class Settings(BaseSettings):
         3, description="Copies of each topic that `topics create` makes; 1 on a single broker."
     )
     rules: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)] = Field(
-        (PACKAGED_RULES,), description="Rule files, or directories of `*.toml`. Default: the rules that are shipped."
+        (PACKAGED_RULES,),
+        description="Rule files, or directories of `*.toml`. Default: the rules that are shipped.",
     )
     start_from: Annotated[str, AfterValidator(_start_from)] = Field(
         "earliest",
@@ -104,13 +105,19 @@ class Settings(BaseSettings):
     commit_interval: Duration = Field("1s", description="How often finished offsets are committed.")
     session_timeout: Duration = Field("30s", description="Without a heartbeat for this long a worker is out.")
     effect_timeout: Duration = Field(
-        "90s", description="A send that is not acknowledged by then ends the worker; it starts again without loss."
+        "90s",
+        description="A send that is not acknowledged by then ends the worker; it starts again without loss.",
     )
     fetch_max_wait: Annotated[int, Field(ge=1, le=30_000)] = Field(
         500, description="Milliseconds that a fetch may wait for something new."
     )
     table_cache_bytes: Annotated[int, Field(ge=1_048_576)] = Field(
-        8_388_608, description="RocksDB's block cache for each partition of the table; its write buffers take as much."
+        8_388_608,
+        description="RocksDB's block cache for each partition of the table; its write buffers take as much.",
+    )
+    check_topics: bool = Field(
+        True,
+        description="Compare the topics with their declaration at start; false only on the demo's broker.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
 

@@ -85,7 +85,10 @@ def declare(settings: Settings, longest_window: int) -> tuple[TopicSpec, ...]:
         ),
         TopicSpec(settings.alerts_topic, settings.partitions, "alerts, keyed by host.id", {**kept, **sizes}),
         TopicSpec(
-            settings.dead_letters_topic, settings.partitions, "records that could not be judged", {**kept, **sizes}
+            settings.dead_letters_topic,
+            settings.partitions,
+            "records that could not be judged",
+            {**kept, **sizes},
         ),
         TopicSpec(
             settings.changelog_topic,

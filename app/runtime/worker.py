@@ -51,16 +51,19 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
             f"data_dir {settings.data_dir} can't be written ({error.strerror}): mend its rights or set "
             "EXIMWATCH_DATA_DIR"
         ) from None
-    admin = topics.admin_client(settings)
-    layout = topics.inspect(admin, topics.declare(settings, longest_window(rules)), settings)
-    topics.require(layout)
-    set_start(admin, settings)
+    matches_topic_id = settings.matches_topic
+    if settings.check_topics:
+        admin = topics.admin_client(settings)
+        layout = topics.inspect(admin, topics.declare(settings, longest_window(rules)), settings)
+        topics.require(layout)
+        matches_topic_id = layout.topic_ids[settings.matches_topic]
+        set_start(admin, settings)
 
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     counts = Counts()
-    app = build_app(settings, engine, layout.topic_ids[settings.matches_topic], counts)
+    app = build_app(settings, engine, matches_topic_id, counts)
     # Faust's command line would print a spinner and set up logging of its own.
     worker = faust.Worker(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
     worker.spinner = None

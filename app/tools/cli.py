@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import traceback
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import click
 
@@ -73,7 +73,7 @@ def worker(**flags: str | None) -> None:
     Every flag is also an environment variable (EXIMWATCH_ and its name in upper case) and a key of the TOML file
     that EXIMWATCH_CONFIG names; flags win over the environment, that over the file.
     """
-    from app.runtime.worker import run_worker  # noqa: PLC0415 — Faust takes its time to import
+    from app.runtime.worker import run_worker
 
     settings = load_settings(**flags)
     _log_to_stderr(settings.log_level)
@@ -98,7 +98,11 @@ def settings(**flags: str | None) -> None:
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @click.option(
-    "--rule", "rules", multiple=True, metavar="FILE", help="Judge by this rule file or directory instead; repeatable."
+    "--rule",
+    "rules",
+    multiple=True,
+    metavar="FILE",
+    help="Judge by this rule file or directory instead; repeatable.",
 )
 @click.option(
     "--now",
@@ -125,8 +129,8 @@ def replay(
     FILE is NDJSON, `-` for standard input; .gz and .zst are decompressed. Files are one history in the order given.
     Alerts go to standard output as NDJSON, equal to what a worker writes but for @timestamp and detector.source.
     """
-    from app.runtime.rules import build_engine, load_rules  # noqa: PLC0415 — see worker
-    from app.tools.replay_command import parse_now, run_replay  # noqa: PLC0415 — see worker
+    from app.runtime.rules import build_engine, load_rules
+    from app.tools.replay_command import parse_now, run_replay
 
     settings = load_settings(
         alert_from=alert_from, max_future_skew=max_future_skew, max_alert_bytes=max_alert_bytes, rules=rules
@@ -165,7 +169,7 @@ _TOPIC_SETTINGS = (
 @setting_options(*_TOPIC_SETTINGS)
 def create(**flags: str | None) -> None:
     """Create the topics that are missing. What exists is never changed or deleted; source topics are yours."""
-    from app.tools.topics import create_topics  # noqa: PLC0415 — see worker
+    from app.tools.topics import create_topics
 
     create_topics(load_settings(**flags))
 
@@ -174,9 +178,65 @@ def create(**flags: str | None) -> None:
 @setting_options(*_TOPIC_SETTINGS)
 def check(**flags: str | None) -> None:
     """Compare the topics with what a worker with these settings needs; says what mends each difference."""
-    from app.tools.topics import check_topics  # noqa: PLC0415 — see worker
+    from app.tools.topics import check_topics
 
     check_topics(load_settings(**flags))
+
+
+@cli.command(
+    epilog=examples(
+        "eximwatch produce events.ndjson --topic process-events",
+        "eximwatch produce events.ndjson.zst --topic process-events --no-key",
+    )
+)
+@click.argument("file", metavar="FILE")
+@click.option("--topic", required=True, metavar="TOPIC", help="Where to send the lines; must exist.")
+@click.option(
+    "--key-field",
+    default="host.id",
+    show_default=True,
+    metavar="FIELD",
+    help="The field that becomes the key.",
+)
+@click.option("--no-key", is_flag=True, help="Send without keys, so that the partition is random.")
+@setting_options("brokers")
+def produce(file: str, topic: str, key_field: str, brokers: str | None, *, no_key: bool) -> None:
+    """Send every line of FILE as one record; returns when all are confirmed."""
+    from app.tools.produce import produce_file
+
+    sent, keyless = produce_file(load_settings(brokers=brokers).brokers, file, topic, None if no_key else key_field)
+    say(f"{sent} records sent to {topic}" + (f", {keyless} of them without a key" if keyless else ""))
+
+
+@cli.group()
+def alerts() -> None:
+    """Look at the topic of alerts."""
+
+
+@alerts.command(
+    epilog=examples(
+        "eximwatch alerts tail",
+        "eximwatch alerts tail --from earliest --json --count 10",
+    )
+)
+@click.option("--json", "as_json", is_flag=True, help="Whole alerts, one JSON object a line.")
+@click.option(
+    "--from",
+    "start",
+    type=click.Choice(["earliest", "latest"]),
+    default="latest",
+    show_default=True,
+    help="Begin with the first alert that the topic holds, or with the next one.",
+)
+@click.option("--count", default=0, metavar="N", help="End after N alerts.")
+@setting_options("brokers", "topic_prefix")
+def tail(start: Literal["earliest", "latest"], count: int, *, as_json: bool, **flags: str | None) -> None:
+    """Show alerts as they arrive, until interrupted."""
+    from app.tools.alerts import tail as tail_alerts
+
+    settings = load_settings(**flags)
+    with contextlib.suppress(KeyboardInterrupt):
+        tail_alerts(settings.brokers, settings.alerts_topic, start, as_json=as_json, count=count)
 
 
 def main() -> None:

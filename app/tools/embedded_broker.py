@@ -94,9 +94,7 @@ class EmbeddedBroker:
         if not cluster:
             library.rd_kafka_destroy(self._client)
             self._client = None
-            raise BrokerError(
-                "the embedded broker can't listen on loopback; check that ports may be opened there"
-            )
+            raise BrokerError("the embedded broker can't listen on loopback; check that ports may be opened there")
         library.rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0)
         # Without a controller an admin client waits out its timeout instead of saying what is unsupported.
         library.rd_kafka_mock_set_controller_id(cluster, _BROKER_ID)

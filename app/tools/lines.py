@@ -88,9 +88,7 @@ def candidate_lines(source: IO[bytes], needles: Needles, progress: Progress) -> 
         buffer[:kept] = buffer[whole:end]
 
 
-def _candidates(
-    buffer: bytearray, end: int, needles: Needles, progress: Progress
-) -> Iterator[tuple[int, bytes]]:
+def _candidates(buffer: bytearray, end: int, needles: Needles, progress: Progress) -> Iterator[tuple[int, bytes]]:
     """Candidates among the whole lines of a buffer's first `end` bytes."""
     start = 0
     while start < end:

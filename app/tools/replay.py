@@ -113,9 +113,7 @@ class Replay:
         return ReplayedDeadLetter(msgspec.json.encode(document))
 
 
-def replay_files(
-    engine: Engine, names: Sequence[str], taken_at: int
-) -> tuple[list[bytes], list[bytes], Summary]:
+def replay_files(engine: Engine, names: Sequence[str], taken_at: int) -> tuple[list[bytes], list[bytes], Summary]:
     """Judge files as one history; all alerts and dead letters at once, for tests and small inputs.
 
     Raises:

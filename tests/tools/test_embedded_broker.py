@@ -22,7 +22,7 @@ def test_created_topic_has_the_partitions_asked_for() -> None:
     """A topic exists at once, with its partition count and an id."""
     with EmbeddedBroker() as broker:
         broker.create_topic("events", 3)
-        admin = AdminClient({"bootstrap.servers": broker.brokers})
+        admin = _admin(broker)
         described = admin.describe_topics(TopicCollection(["events"]), request_timeout=5)["events"].result()
 
         assert 3 == len(described.partitions)
@@ -62,7 +62,7 @@ def test_topic_without_partitions_is_refused() -> None:
 def test_create_topics_request_is_refused_at_once() -> None:
     """An admin client is told that the broker lacks the request, rather than left to time out."""
     with EmbeddedBroker() as broker:
-        admin = AdminClient({"bootstrap.servers": broker.brokers})
+        admin = _admin(broker)
         refused = admin.create_topics([NewTopic("events", 1, 1)], request_timeout=5)["events"]
         with pytest.raises(KafkaException, match="not supported by broker"):
             refused.result()
@@ -108,6 +108,11 @@ def test_aiokafka_group_reads_and_commits() -> None:
 
     assert [(b"%d" % n, (("position", b"%d" % n),)) for n in range(8)] == seen
     assert {("events", n): 2 for n in range(4)} == committed
+
+
+def _admin(broker: EmbeddedBroker) -> AdminClient:
+    # Quiet, as the client outlives the broker.
+    return AdminClient({"bootstrap.servers": broker.brokers, "log_level": 0})
 
 
 async def _send_read_commit(

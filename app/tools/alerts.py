@@ -1,0 +1,131 @@
+"""`eximwatch alerts`: read the topic of alerts and show them to a person."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
+from rich.console import Console
+from rich.text import Text
+
+from app.core.event import JsonObject
+from app.errors import BrokerError, TopicsError
+from app.tools.screen import json_line, plain
+
+_TIMEOUT = 20.0
+_POLL = 0.2
+
+SEVERITY_STYLE = {"low": "green", "medium": "yellow", "high": "red", "critical": "bold red"}
+
+
+@dataclass(frozen=True, slots=True)
+class SeenAlert:
+    """An alert as it was read: its bytes, its content, and when it was read (seconds since 1970)."""
+
+    value: bytes
+    document: JsonObject
+    read_at: float
+
+    def text(self, field: str) -> str:
+        """A field of ours as text, "" where it is missing."""
+        return str(self.document.get(field, ""))
+
+
+def read_alerts(
+    brokers: Sequence[str], topic: str, start: Literal["earliest", "latest"], idle: float | None = None
+) -> Iterator[SeenAlert | None]:
+    """Alerts as they arrive; None whenever there was none for a moment.
+
+    Args:
+        brokers: Bootstrap addresses.
+        topic: The topic of alerts.
+        start: Whether to begin with the first or with the next alert.
+        idle: End after this many seconds without an alert; None never ends.
+
+    Raises:
+        TopicsError: The topic does not exist.
+        BrokerError: Kafka can't be reached.
+    """
+    consumer = Consumer(
+        {
+            "bootstrap.servers": ",".join(brokers),
+            "group.id": "eximwatch-alerts-tail",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "fetch.wait.max.ms": 50,
+            "log_level": 0,
+        }
+    )
+    try:
+        partitions = _partitions(consumer, topic)
+        offset = OFFSET_BEGINNING if start == "earliest" else OFFSET_END
+        consumer.assign([TopicPartition(topic, partition, offset) for partition in partitions])
+        last = time.monotonic()
+        while idle is None or time.monotonic() - last < idle:
+            message = consumer.poll(_POLL)
+            if message is None:
+                yield None
+                continue
+            if message.error():
+                raise BrokerError(f"topic {topic} can't be read: {message.error().str()}")
+            value = message.value() or b""
+            last = time.monotonic()
+            yield SeenAlert(value, _document(value), time.time())
+    finally:
+        consumer.close()
+
+
+def tail(brokers: Sequence[str], topic: str, start: Literal["earliest", "latest"], *, as_json: bool, count: int) -> int:
+    """Show alerts until interrupted, or until `count` were shown (0: no end). Returns how many were shown."""
+    console = Console()
+    shown = 0
+    for alert in read_alerts(brokers, topic, start):
+        if alert is None:
+            continue
+        if as_json:
+            sys.stdout.buffer.write(json_line(alert.value, sys.stdout.buffer))
+            sys.stdout.buffer.flush()
+        else:
+            console.print(summary_line(alert), soft_wrap=True)
+        shown += 1
+        if shown == count:
+            break
+    return shown
+
+
+def summary_line(alert: SeenAlert) -> Text:
+    """An alert in one line: when, how severe, which rule, why."""
+    severity = alert.text("kibana.alert.severity")
+    return Text(" ").join(
+        (
+            plain(alert.text("kibana.alert.original_time"), "dim"),
+            plain(f"{severity:8}", SEVERITY_STYLE.get(severity, "")),
+            plain(alert.text("kibana.alert.rule.rule_id"), "cyan"),
+            plain(alert.text("kibana.alert.reason")),
+        )
+    )
+
+
+def _partitions(consumer: Consumer, topic: str) -> list[int]:
+    try:
+        metadata = consumer.list_topics(topic, timeout=_TIMEOUT).topics[topic]
+    except KafkaException as error:
+        raise BrokerError(f"Kafka does not answer: {error.args[0].str()}; check EXIMWATCH_BROKERS") from None
+    if metadata.error is not None or not metadata.partitions:
+        raise TopicsError(f"topic {topic} does not exist; run `eximwatch topics create`")
+    return sorted(metadata.partitions)
+
+
+def _document(value: bytes) -> JsonObject:
+    """The alert's content; of a record that is none of ours, nothing."""
+    try:
+        document = msgspec.json.decode(value)
+    except msgspec.DecodeError:
+        return {}
+    return document if isinstance(document, dict) else {}
