@@ -1,0 +1,1 @@
+"""eximwatch: streaming detection of unusual exim4 child processes on Kafka."""

@@ -200,9 +200,15 @@ def _no_constant(text: str) -> object:
 
 
 _EXACT_DIGITS = 19  # fewer digits than this fit into 64 bits, the most that the alert's encoder writes
-_HOOKS = {"parse_int": _integer, "parse_float": _number, "parse_constant": _no_constant}
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, **_HOOKS)
-_MERGING_DECODER = json.JSONDecoder(object_pairs_hook=_merged, **_HOOKS)
+_DECODER, _MERGING_DECODER = (
+    json.JSONDecoder(
+        object_pairs_hook=hook,
+        parse_int=_integer,
+        parse_float=_number,
+        parse_constant=_no_constant,
+    )
+    for hook in (_unique, _merged)
+)
 
 
 @functools.lru_cache(maxsize=1024)

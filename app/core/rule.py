@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from app.core.duration import parse_duration
 from app.core.kql import Fields, Query, QueryError, compile_query, parse
@@ -26,11 +26,7 @@ _Text = Annotated[str, Meta(min_length=1)]
 _FieldName = Annotated[str, Meta(pattern=r"^[A-Za-z_@][A-Za-z0-9_\-]*(\.[A-Za-z0-9_\-]+)*$")]
 
 
-class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    pass
-
-
-class Subtechnique(_Struct):
+class Subtechnique(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One ATT&CK sub-technique."""
 
     id: _Text
@@ -38,7 +34,7 @@ class Subtechnique(_Struct):
     reference: _Text
 
 
-class Technique(_Struct):
+class Technique(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One ATT&CK technique."""
 
     id: _Text
@@ -47,7 +43,7 @@ class Technique(_Struct):
     subtechnique: tuple[Subtechnique, ...] = ()
 
 
-class Tactic(_Struct):
+class Tactic(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One ATT&CK tactic."""
 
     id: _Text
@@ -55,7 +51,7 @@ class Tactic(_Struct):
     reference: _Text
 
 
-class Threat(_Struct):
+class Threat(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What an alert means in ATT&CK's words, in the shape of ECS's `threat` of a detection rule."""
 
     framework: Literal["MITRE ATT&CK"]
@@ -63,14 +59,14 @@ class Threat(_Struct):
     technique: tuple[Technique, ...] = ()
 
 
-class NewTerms(_Struct):
+class NewTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is remembered, and for how long."""
 
     fields: Annotated[tuple[_FieldName, ...], Meta(min_length=1, max_length=3)]
     history_window: str
 
 
-class RuleFile(_Struct):
+class RuleFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A rule file as it is written; schemas/rule.schema.json describes the same."""
 
     id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$")]
@@ -153,10 +149,10 @@ def parse_rule(content: bytes, file: str) -> Rule:
         raise RuleError(file, _key_line(text, "fields", "new_terms"), "new_terms.fields names a field twice")
     try:
         history_window = parse_duration(spec.new_terms.history_window)
-        if not history_window:
-            raise ValueError("the history window must be longer than nothing")
     except ValueError as error:
         raise RuleError(file, _key_line(text, "history_window", "new_terms"), str(error)) from None
+    if not history_window:
+        raise RuleError(file, _key_line(text, "history_window", "new_terms"), "history_window must not be zero")
     try:
         query = parse(spec.query)
     except QueryError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import aiokafka
 import faust
@@ -19,11 +19,11 @@ from faust.types import FutureMessage
 class ReadCommittedConsumerThread(AIOKafkaConsumerThread):
     """Reads committed records only, and waits in a fetch as long as the settings say."""
 
-    def _create_worker_consumer(self, transport: KafkaTransport) -> aiokafka.AIOKafkaConsumer:
+    def _create_worker_consumer(self, transport: Transport) -> aiokafka.AIOKafkaConsumer:
         # Faust hard-wires a wait of 1.5 s, for which an idle partition holds up the busy ones of its broker, and
         # shows records of aborted transactions. The consumer reads both values when it starts, later than this.
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = transport.fetch_max_wait
+        consumer._fetch_max_wait_ms = cast(KafkaTransport, transport).fetch_max_wait
         consumer._isolation_level = "read_committed"
         return consumer
 
@@ -58,9 +58,9 @@ class KafkaTransport(Transport):
 class NewTermsTable(faust.Table[bytes, bytes]):
     """A table whose writes can be awaited: Faust sends the changelog record in the background and forgets it."""
 
-    _sent: FutureMessage[Any] | None = None
+    _sent: FutureMessage | None = None
 
-    def send_changelog(self, *args: Any, **kwargs: Any) -> FutureMessage[Any]:
+    def send_changelog(self, *args: Any, **kwargs: Any) -> FutureMessage:  # noqa: ANN401 — handed on as they are
         """Send a change, and keep its future for `write`."""
         self._sent = super().send_changelog(*args, **kwargs)
         return self._sent

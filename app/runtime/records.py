@@ -68,7 +68,7 @@ def read_match_headers(key: bytes | None, headers: Iterable[tuple[str, bytes]]) 
     Raises:
         NotAMatchError: Something is missing or not of a known format; says what.
     """
-    found = {name: value for name, value in headers if value is not None}
+    found = dict(headers)
     try:
         version = int(found["eximwatch.format"])
         scope = found["eximwatch.scope"].decode("ascii")

@@ -57,8 +57,10 @@ Duration = Annotated[str, AfterValidator(_duration)]
 
 
 class Settings(BaseSettings):
-    """Everything a worker can be told. Field names are the keys of the TOML file and, in lower case and with
-    dashes, the flags; the environment spells them `EXIMWATCH_…` in upper case.
+    """Everything a worker can be told.
+
+    Field names are the keys of the TOML file and, with dashes, the flags; the environment spells them
+    `EXIMWATCH_…` in upper case.
     """
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)

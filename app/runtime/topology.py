@@ -95,7 +95,7 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
     _add_agent(app, "match", list(settings.source_topics), match)
     _add_agent(app, "novelty", [settings.matches_topic], novelty)
 
-    @app.timer(_COUNTS_INTERVAL)
+    @app.timer(_COUNTS_INTERVAL)  # type: ignore[untyped-decorator]  # Faust leaves it untyped
     async def log_counts() -> None:
         logger.info("counts: %s", counts)
 
@@ -153,8 +153,9 @@ def _transport(app: WorkerApp, settings: Settings) -> KafkaTransport:
 
 
 def _rocksdb_options(settings: Settings) -> dict[str, Any]:
-    """Memory of one partition's database; Faust's default is a block cache of 2 GiB each. A new dict a table:
-    the store takes entries out of it.
+    """Bound the memory of one partition's database; Faust's default is a block cache of 2 GiB each.
+
+    Each table needs a dict of its own, since its store takes entries out.
     """
     return {
         "driver": "rocksdict",

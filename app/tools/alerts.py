@@ -72,8 +72,9 @@ def read_alerts(
             if message is None:
                 yield None
                 continue
-            if message.error():
-                raise BrokerError(f"topic {topic} can't be read: {message.error().str()}")
+            error = message.error()
+            if error is not None:
+                raise BrokerError(f"topic {topic} can't be read: {error.str()}")
             value = message.value() or b""
             last = time.monotonic()
             yield SeenAlert(value, _document(value), time.time())

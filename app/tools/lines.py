@@ -23,7 +23,7 @@ CHUNK: Final = 1024 * 1024
 
 @dataclass(slots=True)
 class Progress:
-    """How far a file was read: lines (ended by `\\n` or by the file's end) and bytes, after decompression."""
+    r"""How far a file was read: lines (ended by `\n` or by the file's end) and bytes, after decompression."""
 
     lines: int = 0
     bytes: int = 0
@@ -54,9 +54,9 @@ def open_lines(name: str) -> Iterator[IO[bytes]]:
 
 
 def candidate_lines(source: IO[bytes], needles: Needles, progress: Progress) -> Iterator[tuple[int, bytes]]:
-    """Every line that is a candidate, with its number (from 1), in order.
+    r"""Every line that is a candidate, with its number (from 1), in order.
 
-    Lines are raw bytes between `\\n`, which belongs to none of them; a last line without one counts too. All
+    Lines are raw bytes between `\n`, which belongs to none of them; a last line without one counts too. All
     other lines are only counted.
 
     Args:

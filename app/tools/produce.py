@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -65,7 +65,13 @@ def produce_file(brokers: Sequence[str], name: str, topic: str, key_field: str |
     return sent, keyless
 
 
-def _send(producer: Producer, topic: str, key: bytes | None, line: bytes, confirmed: object) -> None:
+def _send(
+    producer: Producer,
+    topic: str,
+    key: bytes | None,
+    line: bytes,
+    confirmed: Callable[[KafkaError | None, Message], None],
+) -> None:
     while True:
         try:
             producer.produce(topic, line, key, on_delivery=confirmed)

@@ -18,7 +18,7 @@ _UNSAFE = re.compile(
 
 
 def visible(text: str) -> str:
-    """The text with every character that could act on a terminal, or hide there, spelled out as `\\uXXXX`."""
+    r"""The text with every character that could act on a terminal, or hide there, spelled out as `\uXXXX`."""
     return _UNSAFE.sub(lambda found: _escape(found[0]), text)
 
 
