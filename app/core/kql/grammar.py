@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from lark import Lark, Token, Tree, UnexpectedCharacters, UnexpectedToken
 
@@ -58,7 +58,8 @@ def read(text: str) -> Query:
     try:
         root = parser.parse(text)
     except UnexpectedCharacters as error:
-        raise diagnosis.of_character(text, error.pos_in_stream or 0) from None
+        # Lark annotates the offset as None and always sets it.
+        raise diagnosis.of_character(text, cast("int", error.pos_in_stream)) from None
     except UnexpectedToken as error:
         raise diagnosis.of_token(text, parser, error) from None
     return _build(text, root, "", 1)

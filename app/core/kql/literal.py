@@ -19,7 +19,7 @@ KEYWORDS = frozenset({"and", "or", "not"})
 
 _CONTROL = {"t": "\t", "r": "\r", "n": "\n"}
 _SHARED = r"\\u(?P<code>[0-9a-fA-F]{4})|\\(?P<control>[trn])|\\(?P<bad>[\s\S])"
-# A keyword is tried first: `\not` would otherwise be a line feed and "ot".
+# A keyword is tried first: `\not` would otherwise begin with a line feed.
 # It is one only where the literal ends after it, so that `\note` stays a line feed and "ote".
 _UNQUOTED = re.compile(
     r"(?P<plain>[^\\*]+)|(?P<star>\*+)|\\(?P<keyword>(?i:and|or|not))\Z|"

@@ -1,0 +1,72 @@
+# Every target sets up what it needs: a virtual environment in .venv, hashed installs, and Kafka's jars in .kafka.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+UV := 0.13.9
+SOURCES := app tests
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test format lint types unit docs-check bench slow lock wheel clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+.venv/runtime: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or newer is needed; name one: make PYTHON=python3.11 …' >&2; exit 1; }
+	@echo 'installing the runtime into .venv' >&2
+	@$(PYTHON) -m venv .venv
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/tools: .venv/runtime tests/requirements.lock
+	@echo 'installing the test tools into .venv' >&2
+	@$(PIP) --require-hashes -r tests/requirements.lock
+	@touch $@
+
+demo: .venv/runtime  ## Play the recorded attack on an embedded broker (BROKER=kafka: on a real Kafka, needs Java)
+ifeq ($(BROKER),kafka)
+	@$(BIN)/python -m tests.broker.kafka -- $(BIN)/eximwatch demo --external
+else
+	@$(BIN)/eximwatch demo
+endif
+
+test: lint types unit  ## Everything that must hold: format, lint, types, unit, property, broker and docs tests
+
+lint: .venv/tools  ## Format check, ruff, spelling
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/codespell $(SOURCES) schemas deploy README.md CHANGELOG.md
+
+types: .venv/tools  ## mypy, strict
+	@$(BIN)/mypy
+
+unit: .venv/tools  ## All tests but slow ones and benchmarks
+	@$(BIN)/pytest
+
+docs-check: .venv/tools  ## Run what the README shows
+	@$(BIN)/pytest tests/test_readme.py
+
+slow: .venv/tools  ## Long property tests
+	@$(BIN)/pytest -m slow
+
+bench: .venv/tools  ## Benchmarks; they print figures and judge nothing
+	@$(BIN)/pytest -m bench -s -q
+
+format: .venv/tools  ## Format the code
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix $(SOURCES)
+
+lock: .venv/runtime  ## Pin all dependencies again, with hashes
+	@$(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet uv==$(UV)
+	@build/uv/bin/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url \
+		--no-emit-find-links --universal --python-version 3.11 --extra build pyproject.toml -o requirements.lock
+	@build/uv/bin/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url \
+		--no-emit-find-links --universal --python-version 3.11 tests/requirements.in -o tests/requirements.lock
+
+wheel: .venv/runtime  ## Build the wheel into dist
+	@$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation -w dist .
+
+clean:  ## Remove everything that make made
+	rm -rf .venv .kafka build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
