@@ -115,9 +115,7 @@ def _admin(broker: EmbeddedBroker) -> AdminClient:
     return AdminClient({"bootstrap.servers": broker.brokers, "log_level": 0})
 
 
-async def _send_read_commit(
-    brokers: str, topic: str, group: str
-) -> list[tuple[bytes, tuple[tuple[str, bytes], ...]]]:
+async def _send_read_commit(brokers: str, topic: str, group: str) -> list[tuple[bytes, tuple[tuple[str, bytes], ...]]]:
     """Send two records to each of four partitions, read them in a group, commit, return value and headers."""
     producer = AIOKafkaProducer(bootstrap_servers=brokers, acks=-1)
     consumer = AIOKafkaConsumer(
@@ -138,9 +136,7 @@ async def _send_read_commit(
             records = [await consumer.getone() for _ in range(8)]
         await consumer.commit()
         per_partition = Counter(TopicPartition(topic, record.partition) for record in records)
-        assert dict.fromkeys(per_partition, 2) == {
-            key: await consumer.committed(key) for key in per_partition
-        }
+        assert dict.fromkeys(per_partition, 2) == {key: await consumer.committed(key) for key in per_partition}
     finally:
         await consumer.stop()
         await producer.stop()
