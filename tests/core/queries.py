@@ -68,10 +68,7 @@ class Event:
 def event(**elements: Scalar | list[Scalar]) -> Event:
     """Build an event; `__` in a name stands for a dot, a list for an array."""
     return Event(
-        {
-            name.replace("__", "."): value if isinstance(value, list) else [value]
-            for name, value in elements.items()
-        }
+        {name.replace("__", "."): value if isinstance(value, list) else [value] for name, value in elements.items()}
     )
 
 
@@ -93,9 +90,7 @@ def queries() -> st.SearchStrategy[Query]:
     inner = st.lists(texts().filter(bool), max_size=2)
     pieces = st.tuples(texts(), inner, texts()).map(lambda drawn: (drawn[0], *drawn[1], drawn[2]))
     leaves: st.SearchStrategy[Query] = (
-        st.builds(Equals, names, texts())
-        | st.builds(Wildcard, names, pieces.filter(any))
-        | st.builds(Exists, names)
+        st.builds(Equals, names, texts()) | st.builds(Wildcard, names, pieces.filter(any)) | st.builds(Exists, names)
     )
     return st.recursive(leaves, _combined, max_leaves=8)
 

@@ -93,9 +93,7 @@ def test_needles_of_several_rules_are_joined() -> None:
 
 def test_one_rule_without_a_needle_lets_everything_through() -> None:
     """The reason names that rule, so that a warning can."""
-    needles = Needles.of(
-        [("good", parse("f:exim4")), ("wide", parse("not f:exim4")), ("wider", parse("f:*"))]
-    )
+    needles = Needles.of([("good", parse("f:exim4")), ("wide", parse("not f:exim4")), ("wider", parse("f:*"))])
 
     assert frozenset() == needles.literals
     assert "the query of wide has no literal that every match must contain" == needles.reason
@@ -126,6 +124,7 @@ def test_no_rules_need_no_records() -> None:
         (rb'{"name":"exi\u006D4"}', True),
         (b'{"name":"bash"}', False),
         (b'{"name":"Exim4"}', False),
+        (rb'{"name":"\u00\u0065xim4"}', True),
         (rb'{"name":"b\u0061sh"}', False),
         (rb'{"name":"\u003cexim\u003e"}', False),
         (rb'{"name":"\u0065xim"}', False),
@@ -239,10 +238,8 @@ def test_the_first_hit_is_the_first(buffer: bytes, start: int, window: int) -> N
 
 @pytest.mark.parametrize("spelling", [b"exim4", rb"\u0065", rb"\u006D"])
 @pytest.mark.parametrize("window", range(1, 12))
-def test_no_hit_is_lost_between_windows(
-    spelling: bytes, window: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Wherever a hit lies over the border of two windows it is found, and only if all of it is before the end."""
+def test_no_hit_is_lost_between_windows(spelling: bytes, window: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hit over the border of two windows is found, wherever it lies, if all of it is before the end."""
     monkeypatch.setattr(module, "_WINDOW", window)
 
     for position in range(14):
