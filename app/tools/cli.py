@@ -239,6 +239,25 @@ def tail(start: Literal["earliest", "latest"], count: int, *, as_json: bool, **f
         tail_alerts(settings.brokers, settings.alerts_topic, start, as_json=as_json, count=count)
 
 
+@cli.command(epilog=examples("eximwatch demo", "EXIMWATCH_BROKERS=127.0.0.1:9092 eximwatch demo --external"))
+@click.option(
+    "--external",
+    is_flag=True,
+    help="Play on the Kafka that --brokers names; topics of the demo's own are made there, and deleted at the end.",
+)
+@setting_options("brokers")
+def demo(brokers: str | None, *, external: bool) -> None:
+    """Play a recorded attack on a real exim4 and show the alerts as they come.
+
+    Needs nothing: broker and worker are started for it, on an embedded broker of which nothing survives exit.
+    Ends by itself; exit code 0 if the alerts seen are those expected, else 1.
+    """
+    from app.tools.demo import run_demo
+
+    if not run_demo(load_settings(brokers=brokers).brokers if external else None):
+        sys.exit(1)
+
+
 def main() -> None:
     """Run the command line; an error of ours is one line on standard error and its own exit code."""
     debug = "--debug" in sys.argv[1:]

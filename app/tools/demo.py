@@ -1,0 +1,197 @@
+"""`eximwatch demo`: a broker, a worker, a recorded attack, and the alerts as they come."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from confluent_kafka import Producer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from app.core.clock import format_time
+from app.errors import BrokerError
+from app.tools.alerts import SeenAlert, read_alerts
+from app.tools.screen import plain, visible
+from app.tools.stage import Stage, embedded_stage, external_stage, worker_process
+from app.tools.story import Cue, Story, load_recording, tell
+
+QUIET: Final = 2.0
+"""Seconds without an alert, after the story's end and all expected ones, that end the demo."""
+
+DEADLINE: Final = 20.0
+"""Seconds after the story's end by which every expected alert must have been seen."""
+
+_SEED: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One alert as it is shown: host and process names, and seconds from the record's sending to its arrival."""
+
+    host: str
+    process: str
+    alert: SeenAlert
+    latency: float
+
+
+@dataclass(slots=True)
+class Board:
+    """What was sent and what was seen so far; filled by two threads, each its own fields."""
+
+    story: Story
+    sent_at: dict[str, float] = field(default_factory=dict)
+    played: threading.Event = field(default_factory=threading.Event)
+    rows: list[Row] = field(default_factory=list)
+
+    def add(self, alert: SeenAlert) -> Row:
+        """Take an alert that arrived."""
+        document = alert.document
+        sent = self.sent_at.get(str(document.get("detector", {}).get("record_sha256")), alert.read_at)
+        row = Row(
+            str(document.get("host", {}).get("name")),
+            str(document.get("process", {}).get("name")),
+            alert,
+            alert.read_at - sent,
+        )
+        self.rows.append(row)
+        return row
+
+    def seen(self) -> frozenset[tuple[str, str]]:
+        """The (host name, process name) pairs that alerted."""
+        return frozenset((row.host, row.process) for row in self.rows)
+
+
+def run_demo(brokers: Sequence[str] | None) -> bool:
+    """Play the story, on an embedded broker or on the Kafka named; whether seen and expected alerts agree.
+
+    Raises:
+        EximwatchError: Broker or worker did not start.
+    """
+    console = Console()
+    begun = time.monotonic()
+    recording = load_recording()
+    with external_stage(brokers) if brokers else embedded_stage() as stage:
+        console.print(plain(stage.title, "bold"))
+        story = tell(recording, time.time_ns(), Random(_SEED))
+        with worker_process(stage, format_time(story.attack_at)):
+            console.print(
+                plain(
+                    f"one worker ready after {time.monotonic() - begun:.1f} s; playing ordinary mail work of yesterday "
+                    f"on {len({host for host, _ in story.learned})} hosts, then an attack, among other programs' events"
+                )
+            )
+            # The clock moves on while the worker starts: tell the story anew, from now.
+            board = Board(tell(recording, time.time_ns(), Random(_SEED)))
+            _play_and_watch(stage, board, console, begun)
+    return _summary(board, console)
+
+
+def _play_and_watch(stage: Stage, board: Board, console: Console, begun: float) -> None:
+    stop = threading.Event()
+    player = threading.Thread(target=_play, args=(stage, board, stop), name="player", daemon=True)
+    player.start()
+    try:
+        with Live(_table(board), console=console, refresh_per_second=8, transient=console.is_terminal) as live:
+            ended = last = time.monotonic()
+            for alert in read_alerts(stage.brokers, stage.alerts_topic, "earliest"):
+                now = time.monotonic()
+                if alert is not None:
+                    last = now
+                    row = board.add(alert)
+                    if len(board.rows) == 1:
+                        console.print(plain(f"first alert {now - begun:.1f} s after the demo's start"))
+                    if not console.is_terminal:
+                        console.print(plain(_line(row)), soft_wrap=True)
+                live.update(_table(board))
+                if not board.played.is_set():
+                    ended = now
+                elif now - ended > DEADLINE or (board.story.expected <= board.seen() and now - last > QUIET):
+                    break
+    finally:
+        stop.set()
+        player.join()
+
+
+def _play(stage: Stage, board: Board, stop: threading.Event) -> None:
+    """Send every record of the story at its time."""
+    producer = Producer(
+        {
+            "bootstrap.servers": ",".join(stage.brokers),
+            "partitioner": "murmur2_random",
+            "acks": "all",
+            "linger.ms": 0,
+            "log_level": 0,
+        }
+    )
+    begin = time.monotonic()
+    for cue in board.story.cues:
+        if stop.wait(max(0.0, begin + cue.at - time.monotonic())):
+            return
+        _send(producer, stage.source_topic, cue, board)
+    if producer.flush(DEADLINE):
+        raise BrokerError("the demo's records were not confirmed")
+    board.played.set()
+
+
+def _send(producer: Producer, topic: str, cue: Cue, board: Board) -> None:
+    board.sent_at[hashlib.sha256(cue.value).hexdigest()] = time.time()
+    producer.produce(topic, cue.value, cue.key)
+    producer.poll(0)
+
+
+def _table(board: Board) -> Table:
+    table = Table(title=f"alerts ({len(board.sent_at)} of {len(board.story.cues)} records sent)", expand=True)
+    table.add_column("time", no_wrap=True)
+    table.add_column("host", no_wrap=True)
+    table.add_column("process", style="red", no_wrap=True)
+    table.add_column("command line", ratio=1, overflow="ellipsis", no_wrap=True)
+    table.add_column("latency", justify="right", no_wrap=True)
+    for row in board.rows:
+        document = row.alert.document
+        table.add_row(
+            plain(str(document.get("@timestamp"))[11:23]),
+            plain(row.host),
+            plain(row.process),
+            plain(str(document.get("process", {}).get("command_line"))),
+            plain(f"{row.latency * 1000:.0f} ms"),
+        )
+    return table
+
+
+def _line(row: Row) -> str:
+    reason = row.alert.text("kibana.alert.reason")
+    return visible(f"alert {row.latency * 1000:5.0f} ms  {reason}")
+
+
+def _summary(board: Board, console: Console) -> bool:
+    """Say what was expected and what was seen."""
+    story = board.story
+    seen = board.seen()
+    if console.is_terminal:
+        console.print(_table(board))
+    console.print(plain(f"{len(story.cues)} records, {len(story.learned)} ordinary programs learned without an alert"))
+    for host, process in sorted(story.expected | seen):
+        state = (
+            "expected and seen"
+            if (host, process) in story.expected & seen
+            else "EXPECTED, NOT SEEN"
+            if (host, process) in story.expected
+            else "SEEN, NOT EXPECTED"
+        )
+        console.print(plain(f"  {host} {process}: {state}"))
+    agree = seen == story.expected and len(board.rows) == len(story.expected)
+    console.print(
+        plain(
+            f"expected {len(story.expected)} alerts, seen {len(board.rows)}: "
+            + ("they agree" if agree else "THEY DIFFER"),
+            "bold green" if agree else "bold red",
+        )
+    )
+    return agree
