@@ -1,0 +1,1 @@
+"""A recorded exim4: from a system call trace to process events."""
