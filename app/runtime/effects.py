@@ -31,7 +31,7 @@ from app.runtime.records import (
 )
 from app.runtime.settings import Settings
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("eximwatch")
 
 
 class TooLargeError(Exception):

@@ -16,7 +16,7 @@ from app.core.clock import parse_time
 from app.errors import BrokerError
 from app.runtime.settings import Settings
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("eximwatch")
 
 _TIMEOUT = 20.0
 _MILLISECOND = 1_000_000

@@ -100,6 +100,11 @@ def declare(settings: Settings, longest_window: int) -> tuple[TopicSpec, ...]:
     )
 
 
+def source_spec(name: str, settings: Settings) -> TopicSpec:
+    """A source topic as it may be made for trying things; those of an installation are their owner's."""
+    return TopicSpec(name, settings.partitions, "process events")
+
+
 def admin_client(settings: Settings) -> AdminClient:
     """A client for administration; connects when it is first used."""
     return AdminClient({"bootstrap.servers": ",".join(settings.brokers), "log_level": 0})

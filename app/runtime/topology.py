@@ -20,7 +20,7 @@ from app.runtime.records import SourcePosition
 from app.runtime.settings import Settings
 from app.runtime.steps import MatchStep, NoveltyStep, Record
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("eximwatch")
 
 READY_LINE: Final = "worker ready"
 """Begins the line that is logged whenever partitions are assigned and their tables are recovered."""

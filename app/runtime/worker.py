@@ -19,7 +19,7 @@ from app.runtime.settings import Settings
 from app.runtime.start import set_start
 from app.runtime.topology import build_app, prepare_data_dir
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("eximwatch")
 
 
 def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:

@@ -77,7 +77,7 @@ def worker(**flags: str | None) -> None:
 
     settings = load_settings(**flags)
     _log_to_stderr(settings.log_level)
-    run_worker(settings, logging.getLogger("app.settings").info)
+    run_worker(settings, logging.getLogger("eximwatch").info)
 
 
 @cli.command(epilog=examples("eximwatch settings", "eximwatch settings --partitions 4"))
@@ -166,12 +166,13 @@ _TOPIC_SETTINGS = (
 @topics.command(
     epilog=examples("eximwatch topics create", "eximwatch topics create --partitions 4 --replication-factor 1")
 )
+@click.option("--include-source", is_flag=True, help="Source topics that are missing too, for trying things by hand.")
 @setting_options(*_TOPIC_SETTINGS)
-def create(**flags: str | None) -> None:
+def create(*, include_source: bool, **flags: str | None) -> None:
     """Create the topics that are missing. What exists is never changed or deleted; source topics are yours."""
     from app.tools.topics import create_topics
 
-    create_topics(load_settings(**flags))
+    create_topics(load_settings(**flags), include_source=include_source)
 
 
 @topics.command(epilog=examples("eximwatch topics check"))
@@ -275,5 +276,5 @@ def _log_to_stderr(level: str) -> None:
         level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     if level != "debug":
-        for name in ("faust", "mode", "aiokafka"):
+        for name in ("faust", "mode", "aiokafka", "app"):  # what Faust logs for our subclasses has our module names
             logging.getLogger(name).setLevel(logging.WARNING)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
@@ -98,18 +99,17 @@ def _play_and_watch(stage: Stage, board: Board, console: Console, begun: float) 
     player = threading.Thread(target=_play, args=(stage, board, stop), name="player", daemon=True)
     player.start()
     try:
-        with Live(_table(board), console=console, refresh_per_second=8, transient=console.is_terminal) as live:
+        with _live(board, console) as show:
             ended = last = time.monotonic()
             for alert in read_alerts(stage.brokers, stage.alerts_topic, "earliest"):
                 now = time.monotonic()
                 if alert is not None:
                     last = now
-                    row = board.add(alert)
+                    show(board.add(alert))
                     if len(board.rows) == 1:
                         console.print(plain(f"first alert {now - begun:.1f} s after the demo's start"))
-                    if not console.is_terminal:
-                        console.print(plain(_line(row)), soft_wrap=True)
-                live.update(_table(board))
+                else:
+                    show(None)
                 if not board.played.is_set():
                     ended = now
                 elif now - ended > DEADLINE or (board.story.expected <= board.seen() and now - last > QUIET):
@@ -117,6 +117,21 @@ def _play_and_watch(stage: Stage, board: Board, console: Console, begun: float) 
     finally:
         stop.set()
         player.join()
+
+
+@contextmanager
+def _live(board: Board, console: Console) -> Iterator[Callable[[Row | None], None]]:
+    """On a terminal a table that grows, elsewhere a line for each alert; gives what shows a new row."""
+    if not console.is_terminal:
+
+        def show_line(row: Row | None) -> None:
+            if row is not None:
+                console.print(plain(_line(row)), soft_wrap=True)
+
+        yield show_line
+        return
+    with Live(_table(board), console=console, refresh_per_second=8, transient=True) as live:
+        yield lambda _: live.update(_table(board))
 
 
 def _play(stage: Stage, board: Board, stop: threading.Event) -> None:
@@ -174,8 +189,7 @@ def _summary(board: Board, console: Console) -> bool:
     """Say what was expected and what was seen."""
     story = board.story
     seen = board.seen()
-    if console.is_terminal:
-        console.print(_table(board))
+    console.print(_table(board))
     console.print(plain(f"{len(story.cues)} records, {len(story.learned)} ordinary programs learned without an alert"))
     for host, process in sorted(story.expected | seen):
         state = (

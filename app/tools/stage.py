@@ -78,7 +78,7 @@ def external_stage(brokers: Sequence[str]) -> Iterator[Stage]:
         brokers=tuple(brokers), partitions=PARTITIONS, topic_prefix=prefix, source_topics=(source,)
     )
     specs = topics.declare(settings, longest_window(load_rules((PACKAGED_RULES,))))
-    own = [*specs, topics.TopicSpec(source, PARTITIONS, "process events of the demo")]
+    own = [*specs, topics.source_spec(source, settings)]
     admin = topics.admin_client(settings)
     created = topics.create(admin, own, _BROKER_DEFAULT)
     try:

@@ -11,14 +11,16 @@ from app.runtime.rules import load_rules
 from app.runtime.settings import Settings
 
 
-def create_topics(settings: Settings) -> None:
-    """Create what is missing and say so.
+def create_topics(settings: Settings, *, include_source: bool) -> None:
+    """Create what is missing and say so; source topics only if they are included.
 
     Raises:
         EximwatchError: Kafka can't be reached or refuses.
     """
     admin = topics.admin_client(settings)
-    specs = topics.declare(settings, longest_window(load_rules(settings.rules)))
+    specs = list(topics.declare(settings, longest_window(load_rules(settings.rules))))
+    if include_source:
+        specs += [topics.source_spec(name, settings) for name in settings.source_topics]
     created = topics.create(admin, specs, settings.replication_factor)
     for spec in specs:
         state = "created" if spec.name in created else "exists, left as it is"

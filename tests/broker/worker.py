@@ -121,13 +121,26 @@ class Worker:
             ended = not self.running
             found = any(self._ready.search(line) for line in self.output().splitlines())
             if ended and not found:
-                raise WorkerEndedError(f"the worker ended with {self.exit_code}:\n{self._child.tail()}")
+                self.check_running()
             return found
 
         try:
             wait_until(ready, deadline, "the worker's ready line")
         except TimeoutError as error:
-            raise TimeoutError(f"{error}; its output ends:\n{self._child.tail()}") from None
+            raise TimeoutError(f"{error}; its output ends:\n{self.tail()}") from None
+
+    def tail(self) -> str:
+        """The last lines it wrote since the newest start, for messages."""
+        return self._child.tail()
+
+    def check_running(self) -> None:
+        """Make sure that a wait for what it does is not in vain.
+
+        Raises:
+            WorkerEndedError: It has ended.
+        """
+        if not self.running:
+            raise WorkerEndedError(f"the worker ended with {self.exit_code}:\n{self.tail()}")
 
     def wait_end(self, deadline: float) -> int:
         """Wait until it ends by itself, and return its exit code.

@@ -1,0 +1,132 @@
+"""`topics create`, `topics check` and the worker on topics that are missing or not as they must be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
+from confluent_kafka.cimpl import NewPartitions
+
+from tests.broker.installation import Installation
+from tests.broker.topics import Topic, create_topics
+
+if TYPE_CHECKING:
+    from tests.broker.fixtures import GivenKafka
+    from tests.broker.kafka import Kafka
+
+pytestmark = pytest.mark.broker
+
+_TIMEOUT_S = 20
+_REFUSED = 4
+
+
+class Difference(NamedTuple):
+    """A topic with a key and value that it must not have, and what the message must name to mend it."""
+
+    topic: str
+    key: str
+    value: str
+    mended_by: str
+
+
+DIFFERENCES = [
+    Difference("matches", "partitions", "5", "set EXIMWATCH_PARTITIONS=5"),
+    Difference("changelog", "partitions", "6", "set EXIMWATCH_PARTITIONS=6"),
+    Difference("changelog", "cleanup.policy", "compact", "--add-config 'cleanup.policy=[compact,delete]'"),
+    Difference(
+        "matches", "message.timestamp.type", "CreateTime", "--add-config 'message.timestamp.type=[LogAppendTime]'"
+    ),
+    Difference("dead-letters", "max.message.bytes", "1048588", "--add-config 'max.message.bytes=[1114124]'"),
+]
+
+
+@pytest.mark.parametrize("difference", DIFFERENCES, ids=lambda one: f"{one.topic}-{one.key}")
+def test_differing_topic_is_refused(kafka: Kafka | GivenKafka, topic_prefix: str, difference: Difference) -> None:
+    """Check and worker end with 4; both name the topic and what mends it, and the worker never joins its group."""
+    with Installation(kafka.brokers, topic_prefix).create() as installation:
+        assert 0 == installation.run("topics", "check").returncode
+        name = installation.names[difference.topic]
+        _change(kafka.brokers, name, difference.key, difference.value)
+        check = installation.run("topics", "check")
+        worker = installation.run("worker")
+
+        assert (_REFUSED, _REFUSED) == (check.returncode, worker.returncode)
+        assert f"differs: topic {name} has " in check.stdout
+        assert difference.mended_by in check.stdout
+        refusal = worker.stderr.splitlines()[-1]
+        assert refusal.startswith(f"eximwatch: topic {name} has ")
+        assert difference.mended_by in refusal
+        assert "`eximwatch topics check`" in refusal
+        assert {} == installation.committed()
+
+
+def test_missing_topics_are_refused(kafka: Kafka | GivenKafka, topic_prefix: str) -> None:
+    """Without its topics a worker ends with 4 and names the command that makes them."""
+    with Installation(kafka.brokers, topic_prefix) as installation:
+        installation.create_sources()
+        check = installation.run("topics", "check")
+        worker = installation.run("worker")
+
+    assert (_REFUSED, _REFUSED) == (check.returncode, worker.returncode)
+    for name in installation.names.values():
+        assert f"missing: {name}: run `eximwatch topics create`" in check.stdout
+        assert name in worker.stderr.splitlines()[-1]
+    assert worker.stderr.endswith("; run `eximwatch topics create`\n")
+
+
+def test_missing_source_topic_is_refused(kafka: Kafka | GivenKafka, topic_prefix: str) -> None:
+    """A source topic is the user's to create: its absence is said with the setting that names it."""
+    with Installation(kafka.brokers, topic_prefix).create() as installation:
+        settings = {"SOURCE_TOPICS": f"{installation.source()},{topic_prefix}.absent"}
+        check = installation.run("topics", "check", **settings)
+        worker = installation.run("worker", **settings)
+
+    assert (_REFUSED, _REFUSED) == (check.returncode, worker.returncode)
+    for text in (check.stdout, worker.stderr.splitlines()[-1]):
+        assert f"source topic {topic_prefix}.absent does not exist" in text
+        assert "EXIMWATCH_SOURCE_TOPICS" in text
+
+
+def test_create_leaves_what_exists_as_it_is(kafka: Kafka | GivenKafka, topic_prefix: str) -> None:
+    """Only what is missing is created; a topic that differs keeps its partitions and configuration."""
+    with Installation(kafka.brokers, topic_prefix) as installation:
+        names = installation.names
+        own = {"cleanup.policy": "compact", "retention.ms": "12345678"}
+        create_topics(kafka.brokers, Topic(names["alerts"], 2, own))
+        done = installation.run("topics", "create")
+        again = installation.run("topics", "create")
+
+        assert (0, 0) == (done.returncode, again.returncode), done.stderr + again.stderr
+        assert f"{names['alerts']}: exists, left as it is" in done.stdout
+        assert 3 == done.stdout.count(": created (")
+        assert 4 == again.stdout.count(": exists, left as it is")
+        known = AdminClient({"bootstrap.servers": kafka.brokers}).list_topics(timeout=_TIMEOUT_S).topics
+        assert {2, 4} == {len(known[name].partitions) for name in names.values()}
+        assert 2 == len(known[names["alerts"]].partitions)
+        assert own == {key: _config(kafka.brokers, names["alerts"])[key] for key in own}
+        # The source topic is none of ours.
+        assert installation.source() not in known
+
+
+def _change(brokers: str, topic: str, key: str, value: str) -> None:
+    """Give an existing topic more partitions or another configuration."""
+    admin = AdminClient({"bootstrap.servers": brokers})
+    if key == "partitions":
+        admin.create_partitions([NewPartitions(topic, int(value))])[topic].result(_TIMEOUT_S)
+        return
+    entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    admin.incremental_alter_configs([resource])[resource].result(_TIMEOUT_S)
+
+
+def _config(brokers: str, topic: str) -> dict[str, str]:
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    future = AdminClient({"bootstrap.servers": brokers}).describe_configs([resource])[resource]
+    return {key: str(entry.value) for key, entry in future.result(_TIMEOUT_S).items()}
