@@ -10,7 +10,7 @@ from msgspec import to_builtins
 
 from app.core.clock import Clock, format_time, parse_time
 from app.core.document import CUT_TEXT, as_object, dotted, encode_document, fit, nest
-from app.core.duration import format_duration
+from app.core.duration import date_math, format_duration
 from app.core.event import JsonObject, ProcessEvent
 from app.core.new_terms import MAX_VALUE_BYTES, Assessment, Term, encode_term, host_key
 from app.core.rule import Rule, Threat
@@ -137,7 +137,7 @@ def _kibana_fields(rule: Rule, term: Term, occurrence: Occurrence, assessment: A
             "language": "kuery",
             "query": spec.query.strip(),
             "new_terms_fields": list(rule.fields),
-            "history_window_start": f"now-{spec.new_terms.history_window}",
+            "history_window_start": date_math(spec.new_terms.history_window),
         },
     }
     return {

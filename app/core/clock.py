@@ -12,6 +12,9 @@ from app.core.event import ProcessEvent
 
 ClockSource = Literal["event.ingested", "@timestamp", "record_timestamp"]
 
+LATEST: Final = 253_402_300_800 * SECOND - 1
+"""The last nanosecond of the year 9999; a later time could not be written again."""
+
 CLOCK_FIELDS: Final[tuple[ClockSource, ...]] = ("event.ingested", "@timestamp")
 """Fields of an event that may hold its time, the preferred one first."""
 
@@ -22,7 +25,6 @@ _ISO = re.compile(
     re.ASCII,
 )
 _MILLISECONDS = re.compile(r"\d{1,15}", re.ASCII)
-_LATEST_MILLISECONDS = 253_402_300_799_999  # the end of the year 9999, the last that can be written again
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -63,7 +65,7 @@ def read_clock(event: ProcessEvent, record_timestamp: int | None) -> Clock | Non
                 return Clock(time, field, tuple(passed_over))
         if texts:
             passed_over.append(field)
-    if record_timestamp is not None and record_timestamp >= 0:
+    if record_timestamp is not None and 0 <= record_timestamp <= LATEST:
         return Clock(record_timestamp, "record_timestamp", tuple(passed_over))
     return None
 
@@ -83,13 +85,14 @@ def parse_time(text: str) -> int | None:
     """Nanoseconds since 1970 of an ISO 8601 time or of a count of milliseconds; None if it is neither.
 
     Up to nine fractional digits, `Z` or an offset; without one it is UTC, as Elasticsearch reads it. Times
-    before 1970 are none: no process event is that old.
+    before 1970 or after 9999 are none.
     """
     found = _ISO.fullmatch(text)
     if found is None:
-        if _MILLISECONDS.fullmatch(text) and int(text) <= _LATEST_MILLISECONDS:
-            return int(text) * 1_000_000
-        return None
+        if not _MILLISECONDS.fullmatch(text):
+            return None
+        nanoseconds = int(text) * (SECOND // 1000)
+        return nanoseconds if nanoseconds <= LATEST else None
     year, month, day, hour, minute, second, fraction, sign, zone_hours, zone_minutes = found.groups("0")
     hours, minutes, seconds = int(hour), int(minute), int(second)
     if hours > 23 or minutes > 59 or seconds > 59 or int(zone_hours) > 23 or int(zone_minutes) > 59:
@@ -102,7 +105,7 @@ def parse_time(text: str) -> int | None:
     offset = int(zone_hours) * 3_600 + int(zone_minutes) * 60
     total += offset if sign == "-" else -offset
     nanoseconds = total * SECOND + int(fraction.ljust(9, "0"))
-    return nanoseconds if nanoseconds >= 0 else None
+    return nanoseconds if 0 <= nanoseconds <= LATEST else None
 
 
 def format_time(nanoseconds: int) -> str:

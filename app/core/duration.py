@@ -9,8 +9,8 @@ SECOND: Final = 1_000_000_000
 """Nanoseconds in a second; every time and duration of the core is a count of nanoseconds."""
 
 _UNITS: Final = {"d": 86_400 * SECOND, "h": 3_600 * SECOND, "m": 60 * SECOND, "s": SECOND}
-_WHOLE = re.compile(r"(?:\d{1,9}d)?(?:\d{1,9}h)?(?:\d{1,9}m)?(?:\d{1,9}s)?")
-_PART = re.compile(r"(\d+)([dhms])")
+_WHOLE = re.compile(r"(?:\d{1,9}d)?(?:\d{1,9}h)?(?:\d{1,9}m)?(?:\d{1,9}s)?", re.ASCII)
+_PART = re.compile(r"(\d+)([dhms])", re.ASCII)
 
 
 def parse_duration(text: str) -> int:
@@ -22,6 +22,11 @@ def parse_duration(text: str) -> int:
     if not text or not _WHOLE.fullmatch(text):
         raise ValueError(f"{text!r} is no duration: write it like 14d, 12h, 5m or 1h30m")
     return sum(int(count) * _UNITS[unit] for count, unit in _PART.findall(text))
+
+
+def date_math(text: str) -> str:
+    """A duration before the present in Elasticsearch's date math: `14d` is `now-14d`, `1h30m` `now-1h-30m`."""
+    return "now" + "".join(f"-{count}{unit}" for count, unit in _PART.findall(text))
 
 
 def format_duration(nanoseconds: int) -> str:

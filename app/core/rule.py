@@ -22,8 +22,8 @@ Scope = Literal["host", "fleet"]
 MAX_FILE_BYTES: Final = 65_536
 """A rule file may not be larger: its text goes into every alert, whose size is bounded."""
 
-_Text = Annotated[str, Meta(min_length=1)]
-_FieldName = Annotated[str, Meta(pattern=r"^[A-Za-z_@][A-Za-z0-9_\-]*(\.[A-Za-z0-9_\-]+)*$")]
+_Text = Annotated[str, Meta(min_length=1, pattern=r"\S")]  # more than blanks
+_FieldName = Annotated[str, Meta(pattern=r"^[A-Za-z_@][A-Za-z0-9_\-]*(\.[A-Za-z0-9_\-]+)*\Z")]
 
 
 class Subtechnique(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -69,9 +69,9 @@ class NewTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class RuleFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A rule file as it is written; schemas/rule.schema.json describes the same."""
 
-    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$")]
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}\Z")]
     name: _Text
-    version: Annotated[int, Meta(ge=1)]
+    version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
     severity: Literal["low", "medium", "high", "critical"]
     risk_score: Annotated[int, Meta(ge=0, le=100)]
     description: _Text

@@ -14,6 +14,9 @@ from app.core.rule import Scope
 FORMAT: Final = 1
 """Version of the headers. Readers take this one and the next; writers stay on this one."""
 
+MAX_DETAIL: Final = 1024
+"""Bytes that a dead letter's detail may have; cut between characters."""
+
 CUT_RECORD: Final = 65_536
 """Bytes that a dead letter keeps of a record too large to carry whole."""
 
@@ -95,7 +98,7 @@ def dead_letter_headers(letter: DeadLetter, source: SourcePosition) -> Headers:
     headers = [
         ("eximwatch.format", str(FORMAT).encode()),
         ("eximwatch.reason", letter.reason.encode()),
-        ("eximwatch.detail", letter.detail.encode()[:1024]),
+        ("eximwatch.detail", letter.detail.encode()[:MAX_DETAIL].decode("utf-8", "ignore").encode()),
         *_position_headers(source),
     ]
     if letter.rule_id is not None:

@@ -131,9 +131,10 @@ def _add_agent(app: WorkerApp, name: str, topics: list[str], step: MatchStep | N
 
 def _record(event: EventT[Any]) -> Record:
     message = event.message
-    timestamp = None if message.timestamp is None else round(message.timestamp * 1000)
+    # Where a producer set no time Kafka says -1.
+    milliseconds = -1 if message.timestamp is None else round(message.timestamp * 1000)
     return Record(
-        SourcePosition(message.topic, message.partition, message.offset, timestamp),
+        SourcePosition(message.topic, message.partition, message.offset, milliseconds if milliseconds >= 0 else None),
         message.key,
         message.value,
         [(name, value) for name, value in _header_items(message.headers)],

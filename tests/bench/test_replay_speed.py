@@ -45,7 +45,7 @@ def _write(file: Path, lines: int, every: int) -> int:
     random = Random(1)
     with file.open("wb") as out:
         for number in range(lines):
-            host, time_ns = Host(random.randrange(200)), _BEGIN + number * 10**6
+            host, time_ns = Host(random.randrange(10)), _BEGIN + number * 10**6
             if number % every:
                 out.write(ordinary_event(random, host, time_ns))
             else:
