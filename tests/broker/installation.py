@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from tests.broker.jars import REPOSITORY
 from tests.broker.records import Outgoing, Record, produce, read_topic
-from tests.broker.topics import Topic, committed_offsets, create_topics
+from tests.broker.topics import Topic, create_topics
 from tests.broker.waiting import wait_until
 from tests.broker.worker import Worker
 from tests.schemas import validate_alert, validate_dead_letter, validate_match_headers
@@ -29,7 +29,9 @@ PARTITIONS: Final = 4
 
 _COMMAND_DEADLINE_S: Final = 60.0
 _DEADLINE_S: Final = 60.0
+_TIMEOUT_S: Final = 30.0
 _PAUSE_S: Final = 0.1
+_LEADERS_TO_COME: Final = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
 _READY_LINE: Final = re.compile(r"worker ready; assigned (.*)")
 
 
@@ -114,6 +116,8 @@ class Installation:
         self._sources = dict(sources or {"events": PARTITIONS})
         self._workers = ExitStack()
         self._admin = AdminClient({"bootstrap.servers": brokers})
+        # Never subscribes, so it is no member of the group; it only asks.
+        self._observer = Consumer({"bootstrap.servers": brokers, "group.id": prefix, "enable.auto.commit": False})
         self._settings = {
             "BROKERS": brokers,
             "TOPIC_PREFIX": prefix,
@@ -138,6 +142,7 @@ class Installation:
     ) -> None:
         """Kill the workers that still run."""
         self._workers.close()
+        self._observer.close()
 
     def source(self, name: str = "events") -> str:
         """The full name of a source topic."""
@@ -228,6 +233,21 @@ class Installation:
                 ends = "\n".join(worker.tail() for worker in workers)
                 raise TimeoutError(f"{error}; lag {self._lag(partitions)}; the log ends:\n{ends}") from None
 
+    def wait_alerts(self, count: int, *workers: Worker, deadline: float = _DEADLINE_S) -> None:
+        """Wait until so many alerts stand in their topic, repeated ones too; the workers must stay alive meanwhile."""
+        partitions = [(self.names["alerts"], number) for number in range(PARTITIONS)]
+
+        def alerted() -> bool:
+            for worker in workers:
+                worker.check_running()
+            return sum(self._ends(partitions).values()) >= count
+
+        wait_until(alerted, deadline, f"{count} alerts")
+
+    def lag(self) -> int:
+        """How many records of the source and matches topics are not committed."""
+        return sum(self._lag([*self._source_partitions(), *self._matches_partitions()]).values())
+
     def alerts(self) -> list[SeenAlert]:
         """All alerts, by partition and offset, each held to its schema."""
         records = read_topic(self._brokers, self.names["alerts"])
@@ -249,9 +269,7 @@ class Installation:
 
     def committed(self) -> dict[tuple[str, int], int]:
         """What the group has committed in the source and matches topics."""
-        return committed_offsets(
-            self._brokers, self._prefix, [*self._source_partitions(), *self._matches_partitions()]
-        )
+        return self._committed([*self._source_partitions(), *self._matches_partitions()])
 
     def _environment(self, settings: Mapping[str, str]) -> dict[str, str]:
         named = {**self._settings, **{name.upper(): value for name, value in settings.items()}}
@@ -263,13 +281,30 @@ class Installation:
     def _matches_partitions(self) -> list[tuple[str, int]]:
         return [(self.names["matches"], number) for number in range(PARTITIONS)]
 
+    def _ends(self, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        asked = {TopicPartition(topic, number): OffsetSpec.latest() for topic, number in partitions}
+
+        def answer() -> dict[tuple[str, int], int] | None:
+            futures = self._admin.list_offsets(asked, request_timeout=_TIMEOUT_S)
+            try:
+                return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+            except KafkaException as error:
+                # A topic that was created a moment ago.
+                if error.args[0].code() in _LEADERS_TO_COME:
+                    return None
+                raise
+
+        return wait_until(answer, _DEADLINE_S, "the leaders of topics")
+
     def _lag(self, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """How many records of each partition are not committed yet; partitions without any are left out."""
-        asked = {TopicPartition(topic, number): OffsetSpec.latest() for topic, number in partitions}
-        futures = self._admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED)
-        ends = {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
-        committed = committed_offsets(self._brokers, self._prefix, partitions)
+        ends = self._ends(partitions)
+        committed = self._committed(partitions)
         return {place: lag for place, end in ends.items() if (lag := end - committed.get(place, 0))}
+
+    def _committed(self, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        found = self._observer.committed([TopicPartition(*place) for place in partitions], timeout=_TIMEOUT_S)
+        return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
 
 def assigned(worker: Worker) -> set[tuple[str, int]]:

@@ -127,6 +127,7 @@ def _change(brokers: str, topic: str, key: str, value: str) -> None:
 
 
 def _config(brokers: str, topic: str) -> dict[str, str]:
+    admin = AdminClient({"bootstrap.servers": brokers})
     resource = ConfigResource(ResourceType.TOPIC, topic)
-    future = AdminClient({"bootstrap.servers": brokers}).describe_configs([resource])[resource]
-    return {key: str(entry.value) for key, entry in future.result(_TIMEOUT_S).items()}
+    found = admin.describe_configs([resource])[resource].result(_TIMEOUT_S)
+    return {key: str(entry.value) for key, entry in found.items()}
