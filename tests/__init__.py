@@ -1,0 +1,1 @@
+"""Tests: what the program promises, and the real parts that show it."""

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,4 +119,4 @@ def _write_settings_table() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(_write_settings_table())
+    _write_settings_table()

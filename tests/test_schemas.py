@@ -570,6 +570,10 @@ def without(*path: str | int) -> Change:
 
 
 BROKEN_RULES: Final[list[tuple[Change, str]]] = [
+    (setting("id", to="r\n"), "$.id"),
+    (setting("new_terms", "fields", to=["host.id\n"]), "$.new_terms.fields[0]"),
+    (setting("new_terms", "history_window", to="١٤d"), "$.new_terms.history_window"),
+    (setting("description", to=" "), "$.description"),
     *((without(name), "$") for name in schema_of("rule.schema.json")["required"]),
     (without("new_terms", "fields"), "$.new_terms"),
     (without("new_terms", "history_window"), "$.new_terms"),

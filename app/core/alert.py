@@ -21,7 +21,7 @@ FORGED: Final = frozenset({"kibana", "signal", "detector", "@metadata"})
 MIN_ALERT_BYTES: Final = 262_144
 """The smallest limit an alert can be held to: rule text, term and names always fit below it."""
 
-_RESERVE = 1024  # for @timestamp and detector.source, whose lengths must not decide what is cut elsewhere
+_RESERVE = 8192  # for @timestamp and detector.source, whose lengths must not decide what is cut elsewhere
 _MAX_LISTED_CUTS = 50
 _CUT_LIST_RESERVE = _MAX_LISTED_CUTS * (6 * CUT_TEXT + 3)  # each character may be written as \u001f
 _SAID = frozenset({"host.id", "host.name", "process.name", "process.executable", "process.parent.name"})
@@ -116,7 +116,8 @@ def build_alert(
 def _kibana_fields(rule: Rule, term: Term, occurrence: Occurrence, assessment: Assessment, uuid: str) -> JsonObject:
     spec = rule.spec
     event = occurrence.event
-    timestamp = next(filter(None, map(parse_time, event.values("@timestamp"))), occurrence.clock.time)
+    times = [time for time in map(parse_time, event.values("@timestamp")) if time is not None]
+    timestamp = times[0] if times else occurrence.clock.time
     streams = [event.first(f"data_stream.{part}") for part in ("type", "dataset", "namespace")]
     described = {
         "rule_id": spec.id,

@@ -63,7 +63,7 @@ def read_clock(event: ProcessEvent, record_timestamp: int | None) -> Clock | Non
             time = parse_time(text)
             if time is not None:
                 return Clock(time, field, tuple(passed_over))
-        if texts:
+        if texts or event.has_value(field):
             passed_over.append(field)
     if record_timestamp is not None and 0 <= record_timestamp <= LATEST:
         return Clock(record_timestamp, "record_timestamp", tuple(passed_over))
@@ -82,17 +82,22 @@ def bound_clock(clock: Clock, taken_at: int, max_future_skew: int) -> Clock:
 
 
 def parse_time(text: str) -> int | None:
-    """Nanoseconds since 1970 of an ISO 8601 time or of a count of milliseconds; None if it is neither.
+    """Nanoseconds since 1970 of an ISO 8601 time or of a count of milliseconds; None if it is neither."""
+    if _MILLISECONDS.fullmatch(text):
+        nanoseconds = int(text) * (SECOND // 1000)
+        return nanoseconds if nanoseconds <= LATEST else None
+    return parse_iso_time(text)
+
+
+def parse_iso_time(text: str) -> int | None:
+    """Nanoseconds since 1970 of an ISO 8601 time, with at least a date; None if it is none.
 
     Up to nine fractional digits, `Z` or an offset; without one it is UTC, as Elasticsearch reads it. Times
     before 1970 or after 9999 are none.
     """
     found = _ISO.fullmatch(text)
     if found is None:
-        if not _MILLISECONDS.fullmatch(text):
-            return None
-        nanoseconds = int(text) * (SECOND // 1000)
-        return nanoseconds if nanoseconds <= LATEST else None
+        return None
     year, month, day, hour, minute, second, fraction, sign, zone_hours, zone_minutes = found.groups("0")
     hours, minutes, seconds = int(hour), int(minute), int(second)
     if hours > 23 or minutes > 59 or seconds > 59 or int(zone_hours) > 23 or int(zone_minutes) > 59:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -12,8 +13,13 @@ from app.core.event import JsonObject
 MAX_KEY_PARTS: Final = 20
 """A dotted key with more parts stays as it is; Elasticsearch refuses deeper objects too (its default limit)."""
 
+MAX_LEVELS: Final = 50
+"""Dotted keys are not spelled out below this level, so that an event's own nesting limit is not multiplied."""
+
 CUT_TEXT: Final = 128
 """Characters that a cut string keeps."""
+
+_SMALL = 1024  # bytes; an array up to this size is removed only where cutting all larger fields was not enough
 
 _encode = msgspec.json.Encoder().encode
 
@@ -23,20 +29,18 @@ def encode_document(document: JsonObject) -> bytes:
     return _encode(document)
 
 
-def nest(document: JsonObject) -> JsonObject:
+def nest(document: JsonObject, level: int = 0) -> JsonObject:
     """A copy in which every dotted key is spelled out as objects and all values of one field stand together.
 
     Where a field has values in several places, they become one array; objects at the same place are merged.
+    Dotted keys below MAX_LEVELS stay as they are.
     """
     nested: JsonObject = {}
     for key, value in document.items():
         parts = key.split(".")
-        inner = _nest_value(value)
-        if 1 < len(parts) <= MAX_KEY_PARTS and all(parts):
-            for part in reversed(parts[1:]):
-                inner = {part: inner}
-            key = parts[0]
-        nested[key] = _merge(nested[key], inner) if key in nested else inner
+        if not (1 < len(parts) <= MAX_KEY_PARTS and all(parts) and level + len(parts) <= MAX_LEVELS):
+            parts = [key]
+        _put(nested, parts, _nest_value(value, level + len(parts)))
     return nested
 
 
@@ -55,38 +59,60 @@ def dotted(document: JsonObject, prefix: str) -> JsonObject:
 def fit(parts: Sequence[JsonObject], budget: int) -> list[str]:
     """Cut the largest fields, in place, until the parts together take no more than `budget` bytes as JSON.
 
-    Strings keep their beginning, everything else is removed. What is cut depends on names and values alone,
-    never on their order.
+    First strings lose their ends and large arrays go, the largest first; where that is not enough, fields are
+    removed, again the largest first. What is cut depends on names and values alone, never on their order.
 
     Returns:
         The path of every cut field, in the order of cutting; a very long path is shortened itself.
     """
-    size = _size(parts)
-    cuts: list[str] = []
-    leaves = sorted((leaf for part in parts for leaf in _leaves(part, "")), key=lambda leaf: (-leaf[0], leaf[1]))
-    for taken, path, parent, key in leaves:
-        if size <= budget:
-            break
-        value = parent[key]
-        if isinstance(value, str) and len(value) > CUT_TEXT:
-            parent[key] = value[:CUT_TEXT] + "…"
-            size -= taken - len(_encode(parent[key]))
-        else:
-            del parent[key]
-            size -= taken + len(_encode(key)) + 1
-        cuts.append(path[:CUT_TEXT])
-    # Only a document of very many empty objects is still too large here.
+    excess = sum(len(_encode(part)) for part in parts) - budget
+    cuts: dict[str, None] = {}
+    for shorten in (True, False):
+        leaves = sorted((leaf for part in parts for leaf in _leaves(part, "")), key=lambda leaf: (-leaf[0], leaf[1]))
+        for size, path, parent, key in leaves:
+            if excess <= 0:
+                return list(cuts)
+            value = parent[key]
+            if shorten and (size <= _SMALL or isinstance(value, str)):
+                if not isinstance(value, str) or len(value) <= CUT_TEXT:
+                    continue
+                parent[key] = value[:CUT_TEXT] + "…"
+                saved = size - len(_encode(parent[key]))
+                if saved <= 0:
+                    parent[key] = value
+                    continue
+                excess -= saved
+            else:
+                del parent[key]
+                excess -= size + _key_size(key)
+            cuts[path[:CUT_TEXT]] = None
+    # What is left are empty objects, very many of them.
     for part in parts:
-        for key in sorted(part, key=lambda name: (-len(_encode(part[name])), name)):
-            if _size(parts) <= budget:
-                return cuts
+        sizes = {key: len(_encode(value)) for key, value in part.items()}
+        for key in sorted(part, key=lambda name: (-sizes[name], name)):
+            if excess <= 0:
+                return list(cuts)
             del part[key]
-            cuts.append(key[:CUT_TEXT])
-    return cuts
+            excess -= sizes[key] + _key_size(key)
+            cuts[key[:CUT_TEXT]] = None
+    return list(cuts)
 
 
-def _size(parts: Sequence[JsonObject]) -> int:
-    return sum(len(_encode(part)) for part in parts)
+def _key_size(key: str) -> int:
+    """What a key adds, with its colon and, but for the last one, a comma: counted low."""
+    return len(_encode(key)) + 1
+
+
+def as_object(value: Any) -> JsonObject:  # noqa: ANN401 — any JSON value
+    """The one object that stands for a value: itself, or a merged copy of an array's objects; else empty."""
+    if isinstance(value, dict):
+        return value
+    merged: JsonObject = {}
+    if isinstance(value, list):
+        for item in value:
+            for key, inner in copy.deepcopy(as_object(item)).items():
+                _put(merged, [key], inner)
+    return merged
 
 
 def _leaves(node: JsonObject, prefix: str) -> Iterator[tuple[int, str, JsonObject, str]]:
@@ -99,33 +125,38 @@ def _leaves(node: JsonObject, prefix: str) -> Iterator[tuple[int, str, JsonObjec
             yield len(_encode(value)), path, node, key
 
 
-def as_object(value: Any) -> JsonObject:  # noqa: ANN401 — any JSON value
-    """The one object that stands for a value: itself, or the objects of an array merged; else empty."""
+def _nest_value(value: Any, level: int) -> Any:  # noqa: ANN401 — any JSON value
     if isinstance(value, dict):
-        return value
-    merged: JsonObject = {}
-    for item in _listed(value):
-        if isinstance(item, dict):
-            merged = _merge(merged, item)
-    return merged
-
-
-def _nest_value(value: Any) -> Any:  # noqa: ANN401 — any JSON value
-    if isinstance(value, dict):
-        return nest(value)
+        return nest(value, level)
     if isinstance(value, list):
-        return [_nest_value(item) for item in value]
+        return [_nest_value(item, level) for item in value]
     return value
 
 
-def _merge(one: Any, other: Any) -> Any:  # noqa: ANN401 — any JSON value
-    if isinstance(one, dict) and isinstance(other, dict):
-        merged = dict(one)
-        for key, value in other.items():
-            merged[key] = _merge(merged[key], value) if key in merged else value
-        return merged
-    return [*_listed(one), *_listed(other)]
+def _put(node: JsonObject, parts: Sequence[str], value: Any) -> None:  # noqa: ANN401 — any JSON value
+    """Set a value in objects of our own, merging in place where something stands already."""
+    for place, part in enumerate(parts[:-1], 1):
+        child = node.setdefault(part, {})
+        if not isinstance(child, dict):
+            rest: JsonObject = {}
+            _put(rest, parts[place:], value)
+            node[part] = _joined(child, rest)
+            return
+        node = child
+    key = parts[-1]
+    if key not in node:
+        node[key] = value
+        return
+    present = node[key]
+    if isinstance(present, dict) and isinstance(value, dict):
+        for name, inner in value.items():
+            _put(present, [name], inner)
+    else:
+        node[key] = _joined(present, value)
 
 
-def _listed(value: Any) -> list[Any]:  # noqa: ANN401 — any JSON value
-    return value if isinstance(value, list) else [value]
+def _joined(one: Any, other: Any) -> list[Any]:  # noqa: ANN401 — any JSON value
+    """Both values in one array; the first is extended in place where it is an array."""
+    joined = one if isinstance(one, list) else [one]
+    joined.extend(other if isinstance(other, list) else [other])
+    return joined

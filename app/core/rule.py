@@ -22,7 +22,7 @@ Scope = Literal["host", "fleet"]
 MAX_FILE_BYTES: Final = 65_536
 """A rule file may not be larger: its text goes into every alert, whose size is bounded."""
 
-_Text = Annotated[str, Meta(min_length=1, pattern=r"\S")]  # more than blanks
+_Text = Annotated[str, Meta(pattern=r"\S")]  # more than blanks
 _FieldName = Annotated[str, Meta(pattern=r"^[A-Za-z_@][A-Za-z0-9_\-]*(\.[A-Za-z0-9_\-]+)*\Z")]
 
 
@@ -146,13 +146,13 @@ def parse_rule(content: bytes, file: str) -> Rule:
         message = str(error)
         raise RuleError(file, _invalid_line(message, text), message) from None
     if len(set(spec.new_terms.fields)) != len(spec.new_terms.fields):
-        raise RuleError(file, _key_line(text, "fields", "new_terms"), "new_terms.fields names a field twice")
+        raise RuleError(file, _key_line(text, "new_terms.fields"), "new_terms.fields names a field twice")
     try:
         history_window = parse_duration(spec.new_terms.history_window)
     except ValueError as error:
-        raise RuleError(file, _key_line(text, "history_window", "new_terms"), str(error)) from None
+        raise RuleError(file, _key_line(text, "new_terms.history_window"), str(error)) from None
     if not history_window:
-        raise RuleError(file, _key_line(text, "history_window", "new_terms"), "history_window must not be zero")
+        raise RuleError(file, _key_line(text, "new_terms.history_window"), "history_window must not be zero")
     try:
         query = parse(spec.query)
     except QueryError as error:
@@ -188,32 +188,50 @@ def _toml_line(message: str, text: str) -> int:
 def _invalid_line(message: str, text: str) -> int:
     """The line a validation message speaks of: of the key at its path, or of the section that lacks one."""
     place = re.search(r"at `\$\.?([^`]*)`", message)
-    path = re.findall(r"[A-Za-z_]\w*", place[1]) if place else []
+    path = place[1] if place else ""
     unknown = re.search(r"unknown field `([^`]*)`", message)
     if unknown:
-        path.append(unknown[1])
-    if not path:
-        return 1
-    return _key_line(text, path[-1], ".".join(path[:-1]))
+        path = f"{path}.{unknown[1]}".lstrip(".")
+    return _key_line(text, path)
 
 
-def _key_line(text: str, key: str, section: str = "") -> int:
-    """The line that sets a key in a section; of the section's header where the key isn't set there; else 1."""
-    current, header, open_string = "", 1, ""
+def _key_line(text: str, path: str) -> int:
+    """The line of the key at a path such as `threat[0].technique[1].id`, of its section's header, or 1."""
+    header, section, open_string = 1, "", ""
+    tables = _ArrayTables()
     for number, line in enumerate(text.splitlines(), 1):
         if open_string:
             open_string = "" if open_string in line else open_string
             continue
-        if found := re.match(r"\s*\[\[?\s*([\w.\- ]+?)\s*\]\]?", line):
-            current = found[1]
-            if current == section or current == f"{section}.{key}".lstrip("."):
+        if found := re.match(r"\s*(\[\[?)\s*([\w.\- ]+?)\s*\]", line):
+            section = tables.enter(found[2], is_array=found[1] == "[[")
+            if section == path or path.startswith(f"{section}."):
                 header = number
-        elif current == section and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
-            return number
+        elif found := re.match(r"\s*[\"']?([\w\-]+)[\"']?\s*[=.]", line):
+            key = f"{section}.{found[1]}".lstrip(".")
+            if path == key or path.startswith((f"{key}[", f"{key}.")):
+                return number
         for quote in ('"""', "'''"):
             if line.count(quote) == 1:
                 open_string = quote
     return header
+
+
+class _ArrayTables:
+    """Which element of each array of tables a line of a TOML file belongs to."""
+
+    def __init__(self) -> None:
+        self._index: dict[str, int] = {}
+
+    def enter(self, name: str, *, is_array: bool) -> str:
+        """The path of the section whose header was met, indices included."""
+        if is_array:
+            self._index[name] = self._index.get(name, -1) + 1
+            self._index = {other: n for other, n in self._index.items() if not other.startswith(f"{name}.")}
+        parts = name.split(".")
+        prefixes = [".".join(parts[: n + 1]) for n in range(len(parts))]
+        indices = [f"[{self._index[prefix]}]" if prefix in self._index else "" for prefix in prefixes]
+        return ".".join(part + index for part, index in zip(parts, indices, strict=True))
 
 
 def _starts_on_next_line(text: str, key: str) -> int:

@@ -21,6 +21,7 @@ CUT_RECORD: Final = 65_536
 """Bytes that a dead letter keeps of a record too large to carry whole."""
 
 Headers = list[tuple[str, bytes]]
+ReadHeaders = list[tuple[str, bytes | None]]
 
 _MILLISECOND = 1_000_000
 
@@ -65,13 +66,13 @@ def match_headers(route: Route, source: SourcePosition) -> Headers:
     ]
 
 
-def read_match_headers(key: bytes | None, headers: Iterable[tuple[str, bytes]]) -> MatchHeaders:
+def read_match_headers(key: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> MatchHeaders:
     """Read a match's headers.
 
     Raises:
         NotAMatchError: Something is missing or not of a known format; says what.
     """
-    found = dict(headers)
+    found = {name: value for name, value in headers if value is not None}
     try:
         version = int(found["eximwatch.format"])
         scope = found["eximwatch.scope"].decode("ascii")

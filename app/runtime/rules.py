@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from app.core.alert import Maker
-from app.core.clock import parse_time
+from app.core.clock import parse_iso_time
 from app.core.duration import parse_duration
 from app.core.engine import Engine, Standards
 from app.core.rule import Rule, check_rules, longest_window, parse_rule
@@ -41,7 +41,7 @@ def build_engine(
     rules: Sequence[Rule], *, max_alert_bytes: int, max_future_skew: str, alert_from: str | None, now: int
 ) -> Engine:
     """The engine for rules and standards; `now` (nanoseconds since 1970) is what `alert_from` "start" means."""
-    learn_until = now if alert_from == "start" else parse_time(alert_from) if alert_from else None
+    learn_until = now if alert_from == "start" else parse_iso_time(alert_from) if alert_from else None
     standards = Standards(
         maker=Maker(version("eximwatch"), max_alert_bytes),
         retention=changelog_retention(longest_window(rules)),

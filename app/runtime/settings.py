@@ -17,7 +17,7 @@ from pydantic_settings import (
 )
 
 from app.core.alert import MIN_ALERT_BYTES
-from app.core.clock import parse_time
+from app.core.clock import parse_iso_time
 from app.core.duration import parse_duration
 from app.errors import SettingsError
 
@@ -41,13 +41,13 @@ def _duration(value: str) -> str:
 
 
 def _start_from(value: str) -> str:
-    if value not in ("earliest", "latest") and parse_time(value) is None:
+    if value not in ("earliest", "latest") and parse_iso_time(value) is None:
         raise ValueError("must be earliest, latest or an ISO 8601 time")
     return value
 
 
 def _alert_from(value: str | None) -> str | None:
-    if value is not None and value != "start" and parse_time(value) is None:
+    if value is not None and value != "start" and parse_iso_time(value) is None:
         raise ValueError('must be "start" or an ISO 8601 time')
     return value
 
@@ -189,7 +189,7 @@ def load_settings(**flags: Any) -> Settings:  # noqa: ANN401 — flags have the 
         name = str(first["loc"][0]) if first["loc"] else "settings"
         message = str(first["msg"]).removeprefix("Value error, ")
         raise SettingsError(f"setting {name} ({ENV_PREFIX}{name.upper()}): {message}") from None
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise SettingsError(f"the settings can't be read ({file or 'environment'}): {error}") from None
 
 

@@ -12,7 +12,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from app.core.clock import parse_time
+from app.core.clock import parse_iso_time
 from app.errors import BrokerError
 from app.runtime.settings import Settings
 
@@ -68,7 +68,7 @@ def _begin_of_uncommitted(admin: AdminClient, settings: Settings) -> list[TopicP
         ends = {(p.topic, p.partition): client.get_watermark_offsets(p, timeout=_TIMEOUT)[1] for p in fresh}
         if settings.start_from == "latest" or not fresh:
             return [TopicPartition(p.topic, p.partition, ends[p.topic, p.partition]) for p in fresh]
-        milliseconds = (parse_time(settings.start_from) or 0) // _MILLISECOND
+        milliseconds = (parse_iso_time(settings.start_from) or 0) // _MILLISECOND
         asked = [TopicPartition(p.topic, p.partition, milliseconds) for p in fresh]
         found = client.offsets_for_times(asked, timeout=_TIMEOUT)
         return [

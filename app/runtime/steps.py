@@ -17,7 +17,7 @@ from app.core.engine import Arrival, Engine
 from app.core.new_terms import decode_record, encode_record, epoch_of, term_key
 from app.runtime.counts import Counts
 from app.runtime.effects import Effects
-from app.runtime.records import Headers, NotAMatchError, SourcePosition, read_match_headers
+from app.runtime.records import NotAMatchError, ReadHeaders, SourcePosition, read_match_headers
 
 _MILLISECOND = 1_000_000
 
@@ -29,7 +29,7 @@ class Record:
     position: SourcePosition
     key: bytes | None
     value: bytes | None
-    headers: Headers
+    headers: ReadHeaders
 
 
 class MatchStep:

@@ -16,7 +16,7 @@ from app.core.engine import Engine
 from app.runtime.counts import Counts
 from app.runtime.driver import KafkaTransport, NewTermsTable
 from app.runtime.effects import Effects, end_process
-from app.runtime.records import SourcePosition
+from app.runtime.records import ReadHeaders, SourcePosition
 from app.runtime.settings import Settings
 from app.runtime.steps import MatchStep, NoveltyStep, Record
 
@@ -141,7 +141,7 @@ def _record(event: EventT[Any]) -> Record:
     )
 
 
-def _header_items(headers: Any) -> list[tuple[str, bytes]]:  # noqa: ANN401 — Faust hands on a list or a mapping
+def _header_items(headers: Any) -> ReadHeaders:  # noqa: ANN401 — Faust hands on a list or a mapping
     if not headers:
         return []
     return list(headers.items()) if hasattr(headers, "items") else list(headers)

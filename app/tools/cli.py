@@ -7,7 +7,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, NoReturn, TypeVar
 
 import click
 
@@ -146,7 +146,7 @@ def replay(
     run_replay(engine, files, taken_at, alerts, dead_letters)
 
 
-@cli.group()
+@cli.group(epilog=examples("eximwatch topics create", "eximwatch topics check"))
 def topics() -> None:
     """Create and check the topics of an installation."""
 
@@ -209,7 +209,7 @@ def produce(file: str, topic: str, key_field: str, brokers: str | None, *, no_ke
     say(f"{sent} records sent to {topic}" + (f", {keyless} of them without a key" if keyless else ""))
 
 
-@cli.group()
+@cli.group(epilog=examples("eximwatch alerts tail"))
 def alerts() -> None:
     """Look at the topic of alerts."""
 
@@ -260,15 +260,26 @@ def demo(brokers: str | None, *, external: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one line on standard error and its own exit code."""
+    """Run the command line; an error is one line on standard error, with its own exit code."""
     debug = "--debug" in sys.argv[1:]
     try:
-        cli.main(args=[argument for argument in sys.argv[1:] if argument != "--debug"])
+        code = cli.main(args=[argument for argument in sys.argv[1:] if argument != "--debug"], standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f" (see `{context.command_path} --help`)" if context else ""
+        _report(error.format_message() + hint, error.exit_code, debug=debug)
+    except click.Abort:
+        _report("interrupted", 130, debug=debug)
     except EximwatchError as error:
-        if debug:
-            traceback.print_exc()
-        say(f"eximwatch: {error}")
-        sys.exit(error.exit_code)
+        _report(str(error), error.exit_code, debug=debug)
+
+
+def _report(message: str, code: int, *, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exc()
+    say(f"eximwatch: {message}")
+    sys.exit(code)
 
 
 def _log_to_stderr(level: str) -> None:

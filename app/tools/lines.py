@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, cast
 
-import zstandard
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 from app.core.needles import Needles
 from app.errors import InputError
@@ -44,11 +47,10 @@ def open_lines(name: str) -> Iterator[IO[bytes]]:
             if name.endswith(".gz"):
                 yield cast(IO[bytes], gzip.GzipFile(fileobj=file))
             elif name.endswith(".zst"):
-                reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-                yield cast(IO[bytes], reader)
+                yield cast(IO[bytes], zstd.ZstdFile(file))
             else:
                 yield file
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+    except (OSError, EOFError, zlib.error, zstd.ZstdError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(f"{name} can't be read: {reason}") from None
 
@@ -107,7 +109,7 @@ def _candidates(buffer: bytearray, end: int, needles: Needles, progress: Progres
 
 def _read_into(source: IO[bytes], space: memoryview) -> int:
     """Read what is there, up to the space; 0 at the end."""
-    if isinstance(source, io.BufferedIOBase | io.RawIOBase | zstandard.ZstdDecompressionReader):
+    if isinstance(source, io.BufferedIOBase | io.RawIOBase):
         return source.readinto(space) or 0
     data = source.read(len(space))
     space[: len(data)] = data

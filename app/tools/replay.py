@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from app.core.alert import shown
 from app.core.dead_letter import DeadLetter
 from app.core.engine import Arrival, Engine
 from app.core.event import JsonObject
@@ -71,13 +72,14 @@ class Replay:
         Raises:
             InputError: It can't be read.
         """
+        shown_name = shown(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
         progress = Progress()
         lines, read = self.summary.progress.lines, self.summary.progress.bytes
         with open_lines(name) as source:
             for number, line in candidate_lines(source, self._engine.needles, progress):
                 self.summary.progress.lines = lines + progress.lines
                 self.summary.progress.bytes = read + progress.bytes
-                yield from self._line(line, {"file": name, "line": number})
+                yield from self._line(line, {"file": shown_name, "line": number})
         self.summary.progress.lines = lines + progress.lines
         self.summary.progress.bytes = read + progress.bytes
 

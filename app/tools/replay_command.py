@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-from app.core.clock import parse_time
-from app.core.duration import SECOND
+from app.core.clock import parse_iso_time
 from app.core.engine import Engine
 from app.errors import InputError, SettingsError
 from app.tools.replay import Replay, ReplayedAlert, Summary
 from app.tools.screen import json_line, say
-
-_LATEST = 253_402_300_799 * SECOND  # the end of the year 9999
 
 
 def parse_now(text: str | None) -> int:
@@ -30,8 +29,8 @@ def parse_now(text: str | None) -> int:
     """
     if text is None:
         return time.time_ns()
-    now = parse_time(text)
-    if now is None or now > _LATEST:
+    now = parse_iso_time(text)
+    if now is None:
         raise SettingsError(f"--now {text!r} is no ISO 8601 time: write it like 2026-01-05T08:00:00Z")
     return now
 
@@ -44,28 +43,65 @@ def run_replay(
     Raises:
         InputError: A file can't be read or written.
     """
+    _refuse_overwriting(names, alerts, dead_letters)
     replay = Replay(engine, taken_at)
     begun = time.monotonic()
     with ExitStack() as stack:
-        alert_out = _output(stack, alerts) if alerts else sys.stdout.buffer
+        alert_out = _output(stack, alerts) if alerts else _Output("standard output", sys.stdout.buffer)
         letter_out = _output(stack, dead_letters) if dead_letters else None
         bar, task = stack.enter_context(_progress_bar(names))
         for name in names:
             for item in replay.file(name):
                 out = alert_out if isinstance(item, ReplayedAlert) else letter_out
                 if out is not None:
-                    out.write(json_line(item.value, out))
+                    out.write(item.value)
                 bar.update(task, completed=replay.summary.progress.bytes)
-        alert_out.flush()
+        for out in (alert_out, letter_out):
+            if out is not None:
+                out.flush()
     _tell(replay.summary, time.monotonic() - begun, dead_letters)
     return replay.summary
 
 
-def _output(stack: ExitStack, name: str) -> IO[bytes]:
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """Where lines go; whatever goes wrong there is said with its name."""
+
+    name: str
+    file: IO[bytes]
+
+    def write(self, encoded: bytes) -> None:
+        self._attempt(lambda: self.file.write(json_line(encoded, self.file)))
+
+    def flush(self) -> None:
+        self._attempt(self.file.flush)
+
+    def _attempt(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except OSError as error:
+            # What is still buffered would be tried, and reported, once more at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+            raise InputError(f"{self.name} can't be written: {error.strerror}") from None
+
+
+def _output(stack: ExitStack, name: str) -> _Output:
     try:
-        return stack.enter_context(Path(name).open("wb"))
+        return _Output(name, stack.enter_context(Path(name).open("wb")))
     except OSError as error:
         raise InputError(f"{name} can't be written: {error.strerror}") from None
+
+
+def _refuse_overwriting(names: Sequence[str], *outputs: str | None) -> None:
+    """An output that is also an input would be emptied before it is read.
+
+    Raises:
+        InputError: One is.
+    """
+    for output in outputs:
+        for name in names:
+            if output and Path(output).exists() and Path(name).exists() and Path(output).samefile(name):
+                raise InputError(f"{output} is an input too and would be overwritten: name another output")
 
 
 @contextmanager

@@ -144,7 +144,7 @@ def test_very_long_path_is_shortened() -> None:
     """A path in the list of cuts has a bounded length."""
     part = {"k" * 5000: {"j" * 5000: 1}}
 
-    assert ["k" * CUT_TEXT, "k" * CUT_TEXT] == fit((part,), 100)
+    assert ["k" * CUT_TEXT] == fit((part,), 100)
     assert {} == part
 
 
@@ -179,3 +179,43 @@ def test_numbers_are_written_as_they_came() -> None:
     text = b'{"a":1.50,"b":123456789012345678901234567890,"c":-0,"d":1E+400,"e":[0.1e-7,18446744073709551616]}'
 
     assert text == encode_document(nest(decode(text).document))
+
+
+def test_short_fields_outlive_many_longer_ones() -> None:
+    """Where shortening is not enough, the longest fields are removed; what names the process stays."""
+    process: dict[str, Any] = {f"field{number}": "x" * 200 for number in range(2000)}
+    part = {"process": {**process, "name": "sh"}}
+
+    cuts = fit((part,), 100_000)
+
+    assert "sh" == part["process"]["name"]
+    assert 100_000 >= len(encode_document(part))
+    assert 100_000 * 0.9 < len(encode_document(part))
+    assert "process.name" not in cuts
+
+
+def test_string_that_would_grow_is_not_shortened() -> None:
+    """The mark of a cut takes three bytes: a string just over the limit is left or removed, never lengthened."""
+    text = "x" * (CUT_TEXT + 1)
+    part = {"a": text, "b": 1}
+
+    assert ["a"] == fit((part,), 30)
+    assert {"b": 1} == part
+
+
+def test_objects_in_nested_arrays_are_merged() -> None:
+    """Arrays flatten at any depth, and the source is left as it was."""
+    value = [[{"type": "start"}, [{"id": "x", "type": ["end"]}]], "text"]
+
+    assert {"type": ["start", "end"], "id": "x"} == as_object(value)
+    assert [[{"type": "start"}, [{"id": "x", "type": ["end"]}]], "text"] == value
+
+
+def test_many_keys_and_many_empty_objects_are_no_burden() -> None:
+    """Merging and cutting take time in proportion to the document: with squares this would take minutes."""
+    nested = nest({f"a.k{number}": number for number in range(200_000)})
+    assert 200_000 == len(nested["a"])
+
+    part = {f"k{number}": dict[str, Any]() for number in range(200_000)}
+    fit((part,), 1000)
+    assert 1000 >= len(encode_document(part))

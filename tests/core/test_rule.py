@@ -248,3 +248,14 @@ def test_two_rules_of_one_id_are_refused() -> None:
 def test_longest_window_decides_the_retention(rules: list[Rule], expected: int) -> None:
     """The longest of all rules, nothing without rules."""
     assert expected == longest_window(rules)
+
+
+def test_line_of_an_array_element_is_named() -> None:
+    """Of several tables of one name the faulty one's line is given, not the last one's."""
+    head, _, tail = RULE_FILE.partition("[[threat.technique]]")
+    broken = f'{head}[[threat.technique]]\nid = "T1"\nname = "n"\n\n[[threat.technique]]{tail}'
+
+    error = refusal(broken)
+
+    assert line_of(broken, "[[threat.technique]]") == error.line
+    assert "reference" in error.reason

@@ -335,7 +335,8 @@ def test_wrong_usage_has_its_exit_code(arguments: list[str], run: Run) -> None:
     result = run(*arguments)
 
     assert (2, "") == (result.code, result.out)
-    assert "Usage: " in result.err
+    assert 1 == result.err.count("\n")
+    assert "--help`" in result.err
     assert "Traceback" not in result.err
 
 
@@ -427,3 +428,27 @@ def test_file_may_have_any_name(content: bytes, tmp_path: Path) -> None:
     assert b"Traceback" not in ended.stderr
     assert 1 == len(written.splitlines())
     assert b"internal_error" not in written
+
+
+@pytest.mark.parametrize("flag", ["--alerts", "--dead-letters"])
+def test_input_is_never_overwritten(flag: str, run: Run) -> None:
+    """An output that is an input too is refused before anything is opened."""
+    content = lines(event())
+    name = write("events.ndjson", content)
+
+    result = run("replay", name, flag, name)
+
+    assert (3, f"{name} is an input too and would be overwritten: name another output") == (
+        result.code,
+        one_line(result),
+    )
+    assert content == Path(name).read_bytes()
+
+
+@pytest.mark.parametrize("arguments", [["--now", "2026"], ["--alert-from", "1767600000000"]])
+def test_bare_number_is_no_time_for_a_flag(arguments: list[str], run: Run) -> None:
+    """A year alone would be read as milliseconds since 1970 where events are concerned; a flag wants ISO 8601."""
+    result = run("replay", write("events.ndjson", lines(event())), *arguments)
+
+    assert 2 == result.code
+    assert "ISO 8601" in one_line(result)
