@@ -22,7 +22,7 @@ Scope = Literal["host", "fleet"]
 MAX_FILE_BYTES: Final = 65_536
 """A rule file may not be larger: its text goes into every alert, whose size is bounded."""
 
-_Text = Annotated[str, Meta(pattern=r"\S")]  # more than blanks
+_Text = Annotated[str, Meta(min_length=1, pattern=r"\S")]  # more than blanks
 _FieldName = Annotated[str, Meta(pattern=r"^[A-Za-z_@][A-Za-z0-9_\-]*(\.[A-Za-z0-9_\-]+)*\Z")]
 
 
