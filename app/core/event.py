@@ -144,7 +144,10 @@ def _quick(raw: bytes) -> JsonObject | None:
     colon has white space before it. Strings that begin with a colon look the same; those that begin with two (as the
     address `::1`) can be told apart, since no key is followed by two.
     """
-    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH or any(find(raw, part) >= 0 for part in _UNCERTAIN):
+    for part in _UNCERTAIN:
+        if find(raw, part) >= 0:
+            return None
+    if count(raw, b"{") + count(raw, b"[") > MAX_DEPTH:
         return None
     try:
         document = orjson.loads(raw)
@@ -161,6 +164,8 @@ def _quick(raw: bytes) -> JsonObject | None:
             node = node.values()
         for value in node:
             kind = type(value)
+            if kind is str or kind is int:
+                continue
             if kind is dict or kind is list:
                 nodes.append(value)
             elif kind is float:
