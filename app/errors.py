@@ -58,6 +58,30 @@ class BrokerError(EximwatchError):
     exit_code: ClassVar[int] = 5
 
 
+class CorruptTopicError(EximwatchError):
+    """A batch of a source topic can't be read. Have the broker's disk checked.
+
+    Where the batch is lost for good, name it in `skip_corrupt`: its offsets are then passed over, loudly.
+    """
+
+    exit_code: ClassVar[int] = 8
+
+    def __init__(self, topic: str, partition: int, offset: int, reason: str) -> None:
+        """Keep where and why.
+
+        Args:
+            topic: The topic.
+            partition: The partition.
+            offset: The batch's base offset.
+            reason: What is wrong with it.
+        """
+        place = f"{topic}:{partition}:{offset}"
+        super().__init__(f"corrupt batch at {place}: {reason}; EXIMWATCH_SKIP_CORRUPT={place} passes over it")
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+
+
 class EffectError(EximwatchError):
     """A send or a table write was not confirmed, so its source offset must never be committed.
 

@@ -66,7 +66,7 @@ def engine(alert_from: int | None) -> Engine:
         max_alert_bytes=1 << 20,
         max_future_skew="5m",
         alert_from=None if alert_from is None else time_text(alert_from),
-        now=NOW,
+        learn_until=NOW,
     )
 
 

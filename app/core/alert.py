@@ -21,7 +21,7 @@ FORGED: Final = frozenset({"kibana", "signal", "detector", "@metadata"})
 MIN_ALERT_BYTES: Final = 262_144
 """The smallest limit an alert can be held to: rule text, term and names always fit below it."""
 
-_RESERVE = 8192  # for @timestamp and detector.source, whose lengths must not decide what is cut elsewhere
+_RESERVE = 49_152  # for all that depends on term, state and source, whose lengths must not decide what is cut
 _MAX_LISTED_CUTS = 50
 _CUT_LIST_RESERVE = _MAX_LISTED_CUTS * (6 * CUT_TEXT + 3)  # each character may be written as \u001f
 _SAID = frozenset({"host.id", "host.name", "process.name", "process.executable", "process.parent.name"})
@@ -70,55 +70,84 @@ def alert_id(rule_id: str, term: Term, record_sha256: str) -> str:
     return hashlib.sha256(identity).hexdigest()
 
 
-def build_alert(
-    rule: Rule, term: Term, occurrence: Occurrence, assessment: Assessment, made_at: int, maker: Maker
-) -> Alert:
-    """Build the alert of a new term.
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What every alert of one rule and event has in common: the event's own fields, already cut to size.
 
-    Args:
-        rule: The rule that matched.
-        term: The new term.
-        occurrence: The match.
-        assessment: The verdict's grounds; its `before` is the state the term was compared with.
-        made_at: When the alert is made, nanoseconds since 1970; becomes `@timestamp`.
-        maker: Version and size limit.
+    Attributes:
+        source: Its fields, normalised to nested keys, without `event.kind`.
+        original: The copies of `event.*` and `data_stream.*`, dotted.
+        cuts: Paths of the fields that were cut.
     """
-    uuid = alert_id(rule.id, term, occurrence.record_sha256)
+
+    source: JsonObject
+    original: JsonObject
+    cuts: tuple[str, ...]
+
+
+def build_body(rule: Rule, event: ProcessEvent, maker: Maker) -> Body:
+    """Normalise an event's fields, strip what would forge ours, and cut the largest to keep the alert's limit.
+
+    What is cut depends on the rule and the event alone, neither on the term nor on where it was read.
+    """
     source = {
         key: value
-        for key, value in nest(occurrence.event.document).items()
+        for key, value in nest(event.document).items()
         if key.split(".")[0] not in FORGED and key != "@timestamp"
     }
     source_event = as_object(source.pop("event", None))
     original = dotted(source_event, "kibana.alert.original_event")
     original |= dotted(as_object(source.get("data_stream")), "kibana.alert.original_data_stream")
     source["event"] = {key: value for key, value in source_event.items() if key != "kind"}
-    ours = _kibana_fields(rule, term, occurrence, assessment, uuid)
-    detector = _detector_fields(rule, term, occurrence, assessment, maker)
-
-    budget = maker.max_alert_bytes - len(encode_document({**ours, "detector": detector})) - _RESERVE
+    budget = maker.max_alert_bytes - len(encode_document(_rule_fields(rule))) - _RESERVE
+    cuts: list[str] = []
     if len(encode_document(source)) + len(encode_document(original)) > budget:
-        detector["truncated"] += _listed_cuts(fit((source, original), budget - _CUT_LIST_RESERVE))
-    if not detector["truncated"]:
-        del detector["truncated"]
+        cuts = _listed_cuts(fit((source, original), budget - _CUT_LIST_RESERVE))
+    return Body(source, original, tuple(cuts))
+
+
+def build_alert(
+    rule: Rule,
+    term: Term,
+    body: Body,
+    occurrence: Occurrence,
+    assessment: Assessment,
+    made_at: int,
+    maker: Maker,
+) -> Alert:
+    """Build the alert of a new term.
+
+    Args:
+        rule: The rule that matched.
+        term: The new term.
+        body: What the event brings, from `build_body`.
+        occurrence: The match.
+        assessment: The verdict's grounds; its `before` is the state the term was compared with.
+        made_at: When the alert is made, nanoseconds since 1970; becomes `@timestamp`.
+        maker: Version and size limit.
+    """
+    uuid = alert_id(rule.id, term, occurrence.record_sha256)
+    detector = _detector_fields(rule, term, occurrence, assessment, maker)
+    truncated = [*(["detector.term", "kibana.alert.new_terms"] if any(map(_is_long, term)) else []), *body.cuts]
+    if truncated:
+        detector["truncated"] = truncated
     detector["source"] = occurrence.source
     document = {
         "@timestamp": format_time(made_at),
-        **source,
-        "event": {**source.get("event", {}), "kind": "signal"},
-        **original,
-        **ours,
+        **body.source,
+        "event": {**body.source.get("event", {}), "kind": "signal"},
+        **body.original,
+        "kibana.alert.uuid": uuid,
+        **_rule_fields(rule),
+        **_kibana_fields(rule, term, occurrence, assessment),
         "detector": detector,
     }
     return Alert(uuid, _key(rule, term, occurrence.event), encode_document(document))
 
 
-def _kibana_fields(rule: Rule, term: Term, occurrence: Occurrence, assessment: Assessment, uuid: str) -> JsonObject:
+def _rule_fields(rule: Rule) -> JsonObject:
+    """What an alert says of its rule."""
     spec = rule.spec
-    event = occurrence.event
-    times = [time for time in map(parse_time, event.values("@timestamp")) if time is not None]
-    timestamp = times[0] if times else occurrence.clock.time
-    streams = [event.first(f"data_stream.{part}") for part in ("type", "dataset", "namespace")]
     described = {
         "rule_id": spec.id,
         "name": spec.name,
@@ -141,9 +170,16 @@ def _kibana_fields(rule: Rule, term: Term, occurrence: Occurrence, assessment: A
             "history_window_start": date_math(spec.new_terms.history_window),
         },
     }
+    return {f"kibana.alert.rule.{name}": value for name, value in described.items()}
+
+
+def _kibana_fields(rule: Rule, term: Term, occurrence: Occurrence, assessment: Assessment) -> JsonObject:
+    spec = rule.spec
+    event = occurrence.event
+    times = [time for time in map(parse_time, event.values("@timestamp")) if time is not None]
+    timestamp = times[0] if times else occurrence.clock.time
+    streams = [event.first(f"data_stream.{part}") for part in ("type", "dataset", "namespace")]
     return {
-        "kibana.alert.uuid": uuid,
-        **{f"kibana.alert.rule.{name}": value for name, value in described.items()},
         "kibana.alert.severity": spec.severity,
         "kibana.alert.risk_score": spec.risk_score,
         "kibana.alert.reason": reason(rule, term, occurrence, assessment),
@@ -181,7 +217,6 @@ def _detector_fields(
         "history_window": rule.spec.new_terms.history_window,
         "clock": seen,
         "record_sha256": occurrence.record_sha256,
-        "truncated": ["detector.term", "kibana.alert.new_terms"] if any(map(_is_long, term)) else [],
     }
     if before is not None:
         detector["first_seen"] = format_time(before.first_seen)

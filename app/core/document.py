@@ -16,6 +16,9 @@ MAX_KEY_PARTS: Final = 20
 MAX_LEVELS: Final = 50
 """Dotted keys are not spelled out below this level, so that an event's own nesting limit is not multiplied."""
 
+MAX_PATH: Final = 256
+"""Characters of a path below which objects are still flattened."""
+
 CUT_TEXT: Final = 128
 """Characters that a cut string keeps."""
 
@@ -45,11 +48,14 @@ def nest(document: JsonObject, level: int = 0) -> JsonObject:
 
 
 def dotted(document: JsonObject, prefix: str) -> JsonObject:
-    """A flat copy: each value that is no object under its whole path, behind a prefix."""
+    """A flat copy: each value that is no object under its whole path, behind a prefix.
+
+    Below a very long path objects stay whole: repeated for each of their fields it would grow without measure.
+    """
     flat: JsonObject = {}
     for key, value in document.items():
         path = f"{prefix}.{key}"
-        if isinstance(value, dict):
+        if isinstance(value, dict) and len(path) <= MAX_PATH:
             flat.update(dotted(value, path))
         else:
             flat[path] = value
@@ -85,7 +91,7 @@ def fit(parts: Sequence[JsonObject], budget: int) -> list[str]:
             else:
                 del parent[key]
                 excess -= size + _key_size(key)
-            cuts[path[:CUT_TEXT]] = None
+            cuts[path] = None
     # What is left are empty objects, very many of them.
     for part in parts:
         sizes = {key: len(_encode(value)) for key, value in part.items()}
@@ -108,17 +114,25 @@ def as_object(value: Any) -> JsonObject:  # noqa: ANN401 — any JSON value
     if isinstance(value, dict):
         return value
     merged: JsonObject = {}
-    if isinstance(value, list):
-        for item in value:
-            for key, inner in copy.deepcopy(as_object(item)).items():
-                _put(merged, [key], inner)
+    for item in _objects(value):
+        for key, inner in copy.deepcopy(item).items():
+            _put(merged, [key], inner)
     return merged
+
+
+def _objects(value: Any) -> Iterator[JsonObject]:  # noqa: ANN401 — any JSON value
+    """The objects of an array, at any depth of arrays."""
+    if isinstance(value, dict):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _objects(item)
 
 
 def _leaves(node: JsonObject, prefix: str) -> Iterator[tuple[int, str, JsonObject, str]]:
     """Size, path, parent and key of every value that is no object; an array counts as one value."""
     for key, value in node.items():
-        path = f"{prefix}{key}"
+        path = f"{prefix}{key}"[:CUT_TEXT]
         if isinstance(value, dict):
             yield from _leaves(value, f"{path}.")
         else:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from app.core.alert import Alert, Maker, Occurrence, build_alert
+from app.core.alert import Alert, Body, Maker, Occurrence, build_alert, build_body
 from app.core.clock import Clock, bound_clock, read_clock
 from app.core.dead_letter import DeadLetter
 from app.core.event import JsonObject, ProcessEvent, UndecodableError, decode
@@ -56,12 +56,14 @@ class Examination:
         clock: Its clock, not yet bounded.
         matches: Rules that matched and have terms.
         dead_letters: What could not be judged.
+        bodies: Alert bodies by rule id, made when the first alert needs them.
     """
 
     event: ProcessEvent | None = None
     clock: Clock | None = None
     matches: tuple[Match, ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
+    bodies: dict[str, Body] = field(default_factory=dict, compare=False, repr=False)
 
     def routes(self) -> list[Route]:
         """The distinct routes of all terms, in order of first appearance."""
@@ -180,7 +182,11 @@ class Engine:
                 return Judgement(assessment)
             digest = hashlib.sha256(raw).hexdigest()
             occurrence = Occurrence(examination.event, digest, clock, arrival.source)
-            alert = build_alert(rule, term, occurrence, assessment, made_at, self.standards.maker)
+            maker = self.standards.maker
+            body = examination.bodies.get(rule.id)
+            if body is None:
+                body = examination.bodies[rule.id] = build_body(rule, examination.event, maker)
+            alert = build_alert(rule, term, body, occurrence, assessment, made_at, maker)
             return Judgement(assessment, alert)
         except Exception as error:  # noqa: BLE001 — see examine
             return _internal_error(error, rule.id)

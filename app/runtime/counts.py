@@ -11,7 +11,8 @@ class Counts:
     """What a worker did since it started.
 
     Attributes:
-        scanned: Source records that are no candidates; not looked into.
+        scanned: Source records that are no candidates, those that the sieve dropped included (there the offsets of
+            control batches count too).
         null: Source records without a value; skipped.
         candidates: Source records that were decoded.
         forwarded: Records written to the matches topic.

@@ -1,38 +1,192 @@
-"""Faust's Kafka driver with what its settings do not reach. Private names of Faust are used here only."""
+"""Faust's Kafka driver, with the sieve in its fetches and the ledger for its accounts.
+
+Everything private of Faust and aiokafka that the worker relies on is used in this module, and named in PRIVATE_NAMES.
+
+What is different from the stock driver, and why:
+
+- **Fetches are sifted** before they are parsed (`FetchSift`).
+- **The ledger says what may be committed.** Stock accounts commit over a single undone record, go wrong where acks
+  come out of order, and know only records, not the scanned position.
+- **Source partitions are held back** from their assignment until the worker is ready. Stock recovery resumes them,
+  then awaits their seek, then clears the queues: what is delivered in between is lost or doubled.
+- Committed records only are read, the fetch wait is a setting, and the producer is idempotent.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final, NamedTuple, NoReturn, cast
 
 import aiokafka
-import faust
-from faust.transport.drivers.aiokafka import (
-    AIOKafkaConsumerThread,
-    Consumer,
-    Producer,
-    Transport,
+from faust.transport.consumer import RecordMap, ensure_TP
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
+from faust.types import TP
+
+from app.runtime.counts import Counts
+from app.runtime.ending import end_process
+from app.runtime.fetch_sift import FetchSift
+from app.sieve import Ledger
+from app.sieve.sift import Search
+
+PRIVATE_NAMES: Final = (
+    "aiokafka.AIOKafkaConsumer._client",
+    "aiokafka.AIOKafkaConsumer._fetch_max_bytes",
+    "aiokafka.AIOKafkaConsumer._fetch_max_wait_ms",
+    "aiokafka.AIOKafkaConsumer._isolation_level",
+    "aiokafka.AIOKafkaConsumer._subscription",
+    "faust.transport.consumer.Consumer._acked",
+    "faust.transport.consumer.Consumer._acked_index",
+    "faust.transport.consumer.Consumer._add_gap",
+    "faust.transport.consumer.Consumer._committed_offset",
+    "faust.transport.consumer.Consumer._filter_tps_with_pending_acks",
+    "faust.transport.consumer.Consumer._new_offset",
+    "faust.transport.consumer.Consumer._should_commit",
+    "faust.transport.consumer.ThreadDelegateConsumer._getmany",
+    "faust.transport.consumer.ThreadDelegateConsumer._new_consumer_thread",
+    "faust.transport.consumer.ThreadDelegateConsumer._thread",
+    "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._create_worker_consumer",
+    "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._ensure_consumer",
+    "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._fetch_records",
+    "faust.transport.drivers.aiokafka.Producer._settings_extra",
 )
-from faust.types import FutureMessage
+
+FETCH_MAX_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of a whole fetch response; bounds memory, since a response is held while it is sifted."""
 
 
-class ReadCommittedConsumerThread(AIOKafkaConsumerThread):
-    """Reads committed records only, and waits in a fetch as long as the settings say."""
+class Fetched(NamedTuple):
+    """Records by partition, and the position of every assigned partition at the moment they were taken."""
+
+    records: Mapping[Any, Sequence[Any]]
+    positions: Mapping[TP, int]
+
+
+class SieveConsumerThread(AIOKafkaConsumerThread):
+    """The thread with the client: sifts its fetches, and holds source partitions back until `release`."""
+
+    _held: frozenset[aiokafka.TopicPartition] = frozenset()
+    sift: FetchSift | None = None
 
     def _create_worker_consumer(self, transport: Transport) -> aiokafka.AIOKafkaConsumer:
         # Faust hard-wires a wait of 1.5 s, for which an idle partition holds up the busy ones of its broker, and
-        # shows records of aborted transactions. The consumer reads both values when it starts, later than this.
+        # shows records of aborted transactions. The consumer reads these values when it starts, later than this.
+        sieve = cast(SieveTransport, transport)
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = cast(KafkaTransport, transport).fetch_max_wait
+        consumer._fetch_max_wait_ms = sieve.fetch_max_wait
+        consumer._fetch_max_bytes = FETCH_MAX_BYTES
         consumer._isolation_level = "read_committed"
+        self.sift = FetchSift(consumer._client.send, sieve.sieved_topics, sieve.search, sieve.skip_corrupt, _fail)
+        consumer._client.send = self.sift
         return consumer
 
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Hold the source partitions back before anyone hears of the assignment."""
+        changelogs = self.app.tables.changelog_topics
+        self._held = frozenset(
+            aiokafka.TopicPartition(tp.topic, tp.partition) for tp in assigned if tp.topic not in changelogs
+        )
+        self._ensure_consumer().pause(*self._held)
+        await super().on_partitions_assigned(assigned, generation_id)
 
-class ReadCommittedConsumer(Consumer):
-    """Faust's consumer on the thread above."""
+    async def release(self) -> None:
+        """Let the held partitions go."""
+        await self.call_thread(self._release)
 
-    def _new_consumer_thread(self) -> ReadCommittedConsumerThread:
-        return ReadCommittedConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    async def _release(self) -> None:
+        consumer = self._ensure_consumer()
+        held, self._held = self._held & consumer.assignment(), frozenset()
+        consumer.resume(*held)
+
+    async def _fetch_records(self, consumer: aiokafka.AIOKafkaConsumer, *args: Any, **kwargs: Any) -> Any:
+        records = await super()._fetch_records(consumer, *args, **kwargs)
+        # No await from here to the return: records and positions belong together.
+        return Fetched(records, {ensure_TP(tp): position for tp, position in _positions(consumer)})
+
+
+class SieveConsumer(Consumer):
+    """The consumer on the main thread: its accounts are the ledger's."""
+
+    _thread: SieveConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ledger: Ledger[TP] = Ledger()
+        self.counts: Counts = cast(SieveTransport, self.transport).counts
+        self._counted_to: dict[TP, int] = {}
+
+    def _new_consumer_thread(self) -> SieveConsumerThread:
+        return SieveConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def release(self) -> None:
+        """Recovery is over and the queues are clear: source records may come."""
+        await self._thread.release()
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> RecordMap:
+        # Faust hands its live set to the other thread, where an empty one would mean all partitions.
+        active = set(active_partitions or ())
+        if not active:
+            await self.sleep(min(timeout, 1.0))
+            return {}
+        fetched = await self._thread.getmany(active, timeout)
+        if not isinstance(fetched, Fetched):
+            return fetched  # the flow was stopped meanwhile
+        acked = self.app.topics.acks_enabled_for
+        for tp, position in fetched.positions.items():
+            if acked(tp.topic):
+                self._register(tp, [record.offset for record in fetched.records.get(tp, ())], position)
+        return fetched.records
+
+    def _register(self, tp: TP, offsets: list[int], position: int) -> None:
+        self.ledger.register(tp, offsets, position)
+        sift = self._thread.sift
+        if sift is None or tp.topic not in cast(SieveTransport, self.transport).sieved_topics:
+            return
+        # What is read again after a seek is not counted again.
+        counted = self._counted_to.setdefault(tp, sift.started.get(tp, position))
+        if position > counted:
+            self._counted_to[tp] = position
+            self.counts.scanned += position - counted - sum(offset >= counted for offset in offsets)
+
+    def _settle(self, tp: TP) -> None:
+        """Take over what the streams have acknowledged; they write it down here and call nothing."""
+        acked = self._acked[tp]
+        for offset in acked:
+            self.ledger.done(tp, offset)
+        acked.clear()
+        self._acked_index[tp].clear()
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return (tp for tp in self.ledger if topics is None or tp in topics or tp.topic in topics)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        self._settle(tp)
+        return self.ledger.committable(tp)
+
+    def _should_commit(self, tp: TP, offset: int) -> bool:
+        return offset > (self._committed_offset[tp] or 0)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """The ledger needs no gaps: it knows the scanned position."""
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Commit what is finished before and after the streams come to rest, then forget the partitions."""
+        for tp in revoked:
+            self._settle(tp)
+        await super().on_partitions_revoked(revoked)
+        await self.force_commit(revoked)
+        for tp in revoked:
+            self.ledger.clear(tp)
+
+    async def perform_seek(self) -> None:
+        """Seek to what is committed; what was registered is read again."""
+        await super().perform_seek()
+        for tp in self.ledger:
+            self.ledger.clear(tp)
+
+    async def seek(self, partition: TP, offset: int) -> None:
+        """Seek one partition; what was registered of it is read again."""
+        await super().seek(partition, offset)
+        self.ledger.clear(partition)
 
 
 class IdempotentProducer(Producer):
@@ -42,37 +196,37 @@ class IdempotentProducer(Producer):
         return {"acks": "all", "enable_idempotence": True}
 
 
-class KafkaTransport(Transport):
-    """The driver that the worker uses.
+class SieveTransport(Transport):
+    """The driver that the worker uses, by the URL scheme `sieve+kafka`.
 
     Attributes:
         fetch_max_wait: Milliseconds that a fetch may wait for something new.
+        sieved_topics: Topics whose fetches are sifted.
+        search: What finds a record that matters; None keeps all.
+        skip_corrupt: Batches that may be passed over if they are corrupt: topic, partition, base offset.
+        counts: Where scanned records are counted.
     """
 
-    Consumer: ClassVar[type[Consumer]] = ReadCommittedConsumer
+    Consumer: ClassVar[type[Consumer]] = SieveConsumer
     Producer: ClassVar[type[Producer]] = IdempotentProducer
 
     fetch_max_wait: int = 500
+    sieved_topics: frozenset[str] = frozenset()
+    search: Search | None = None
+    skip_corrupt: tuple[tuple[str, int, int], ...] = ()
+    counts: Counts
 
 
-class NewTermsTable(faust.Table[bytes, bytes]):
-    """A table whose writes can be awaited: Faust sends the changelog record in the background and forgets it."""
+def _positions(consumer: aiokafka.AIOKafkaConsumer) -> Iterable[tuple[Any, int]]:
+    subscription = consumer._subscription.subscription
+    assignment = None if subscription is None else subscription.assignment
+    if assignment is None:
+        return
+    for tp in assignment.tps:
+        state = assignment.state_value(tp)
+        if state is not None and state.has_valid_position:
+            yield tp, state.position
 
-    _sent: FutureMessage | None = None
 
-    def send_changelog(self, *args: Any, **kwargs: Any) -> FutureMessage:  # noqa: ANN401 — handed on as they are
-        """Send a change, and keep its future for `write`."""
-        self._sent = super().send_changelog(*args, **kwargs)
-        return self._sent
-
-    async def write(self, key: bytes, value: bytes) -> None:
-        """Write an entry; returns when its changelog record is acknowledged, raises what its sending raised.
-
-        Must run while an event is processed, whose partition becomes the entry's. Where the record could not even
-        be queued the future never ends: wait for this with a deadline.
-        """
-        self[key] = value
-        sent, self._sent = self._sent, None
-        if sent is None:
-            raise RuntimeError("the table sent no changelog record")
-        await sent
+def _fail(error: Exception) -> NoReturn:
+    end_process(error, "a fetch")

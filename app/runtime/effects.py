@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
-import os
-from typing import NoReturn
 
 import faust
 from aiokafka.errors import MessageSizeTooLargeError
@@ -18,9 +15,8 @@ from aiokafka.errors import MessageSizeTooLargeError
 from app.core.alert import Alert
 from app.core.dead_letter import DeadLetter
 from app.core.engine import Route
-from app.errors import EffectError, EximwatchError
+from app.errors import EffectError
 from app.runtime.counts import Counts
-from app.runtime.driver import NewTermsTable
 from app.runtime.records import (
     CUT_RECORD,
     Headers,
@@ -30,8 +26,7 @@ from app.runtime.records import (
     match_headers,
 )
 from app.runtime.settings import Settings
-
-logger = logging.getLogger("eximwatch")
+from app.runtime.table import NewTermsTable
 
 
 class TooLargeError(Exception):
@@ -82,7 +77,10 @@ class Effects:
 
         Must be called while an event of the matches topic is processed: its partition is the entry's.
         """
-        await asyncio.wait_for(self._table.write(key, value), self._timeout)
+        try:
+            await asyncio.wait_for(self._table.write(key, value), self._timeout)
+        except Exception as error:
+            raise EffectError(f"an entry of the new-terms table was not confirmed: {error!r}") from error
 
     async def _send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
         """Send and wait for the acknowledgement.
@@ -100,21 +98,3 @@ class Effects:
             if isinstance(error, MessageSizeTooLargeError) or isinstance(error.__cause__, MessageSizeTooLargeError):
                 raise TooLargeError(f"{len(value)} bytes are too large for topic {topic}") from error
             raise EffectError(f"a record for topic {topic} was not confirmed: {error!r}") from error
-
-
-def end_process(error: BaseException, where: str) -> NoReturn:
-    """End at once, without stopping anything gracefully: what is not committed now must not be.
-
-    Args:
-        error: What went wrong.
-        where: Topic, partition and offset that were being processed.
-    """
-    code = error.exit_code if isinstance(error, EximwatchError) else EffectError.exit_code
-    logger.critical(
-        "%s at %s; ending without a commit, start the worker again once the cause is gone",
-        error,
-        where,
-        exc_info=None if isinstance(error, EximwatchError) else error,
-    )
-    logging.shutdown()
-    os._exit(code)

@@ -38,10 +38,16 @@ def load_rules(paths: Sequence[Path]) -> list[Rule]:
 
 
 def build_engine(
-    rules: Sequence[Rule], *, max_alert_bytes: int, max_future_skew: str, alert_from: str | None, now: int
+    rules: Sequence[Rule],
+    *,
+    max_alert_bytes: int,
+    max_future_skew: str,
+    alert_from: str | None,
+    learn_until: int | None,
 ) -> Engine:
-    """The engine for rules and standards; `now` (nanoseconds since 1970) is what `alert_from` "start" means."""
-    learn_until = now if alert_from == "start" else parse_iso_time(alert_from) if alert_from else None
+    """The engine for rules and standards; `alert_from` "start" means `learn_until`, nanoseconds since 1970."""
+    if alert_from != "start":
+        learn_until = parse_iso_time(alert_from) if alert_from else None
     standards = Standards(
         maker=Maker(version("eximwatch"), max_alert_bytes),
         retention=changelog_retention(longest_window(rules)),

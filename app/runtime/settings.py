@@ -52,6 +52,14 @@ def _alert_from(value: str | None) -> str | None:
     return value
 
 
+def _batches(value: tuple[str, ...]) -> tuple[str, ...]:
+    for batch in value:
+        topic, _, rest = batch.rpartition(":")[0].rpartition(":")
+        if not topic or not rest.isdecimal() or not batch.rpartition(":")[2].isdecimal():
+            raise ValueError(f"{batch!r} must be topic:partition:offset")
+    return value
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 Duration = Annotated[str, AfterValidator(_duration)]
 
@@ -93,7 +101,7 @@ class Settings(BaseSettings):
     )
     alert_from: Annotated[str | None, AfterValidator(_alert_from)] = Field(
         None,
-        description="Matches before this build history and raise no alert: a time, or `start` (of this worker).",
+        description="Matches before this only build history: a time, or `start` (the installation's first).",
     )
     max_future_skew: Duration = Field(
         "5m", description="How far an event's clock may lie after the time at which its match was taken."
@@ -116,6 +124,13 @@ class Settings(BaseSettings):
     table_cache_bytes: Annotated[int, Field(ge=1_048_576)] = Field(
         8_388_608,
         description="RocksDB's block cache for each partition of the table; its write buffers take as much.",
+    )
+    sieve: bool = Field(
+        True,
+        description="Drop batches without a needle before they are parsed; false parses everything, for comparison.",
+    )
+    skip_corrupt: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_batches)] = Field(
+        (), description="Corrupt batches that may be passed over, `topic:partition:offset` as the error names them."
     )
     check_topics: bool = Field(
         True,
@@ -165,7 +180,7 @@ class Settings(BaseSettings):
         return max(self.source_max_bytes, self.max_alert_bytes) + 65_536
 
     def shown(self) -> Iterator[tuple[str, str]]:
-        """Name and value of every setting, for people; secrets show as stars."""
+        """Name and value of every setting, for people."""
         for name in type(self).model_fields:
             value: Any = getattr(self, name)
             yield name, ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -202,5 +217,5 @@ def _refuse_unknown_variables() -> None:
             raise SettingsError(f"{name} is no setting: see `eximwatch settings` for those there are")
 
 
-OTHER_VARIABLES: Final = frozenset({"EXIMWATCH_TEST_BROKERS", "EXIMWATCH_BENCH"})
+OTHER_VARIABLES: Final = frozenset({"EXIMWATCH_TEST_BROKERS", "EXIMWATCH_KAFKA_LIBS"})
 """Variables of ours that are no settings of a worker."""

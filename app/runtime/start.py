@@ -22,32 +22,35 @@ _TIMEOUT = 20.0
 _MILLISECOND = 1_000_000
 
 
-def set_start(admin: AdminClient, settings: Settings) -> None:
-    """Give source partitions that the group never committed the offset that `start_from` names.
+def start_group(admin: AdminClient, settings: Settings) -> bool:
+    """Give all source partitions of a new group the offset that `start_from` names.
 
-    Earliest needs nothing: a group without offsets begins there. A group that is already running was started
-    before, by a worker that did this for all partitions.
+    A group is new while it has committed nothing in any of them. In a known group a partition without an offset is
+    one that held nothing yet, or was added since: it begins at its earliest record, so that nothing is skipped. The
+    same goes for `earliest`, which needs nothing.
+
+    Returns:
+        Whether the group is new.
 
     Raises:
         BrokerError: Kafka did not answer.
     """
-    if settings.start_from == "earliest":
-        return
     try:
-        begin = _begin_of_uncommitted(admin, settings)
-        if begin:
+        begin = _begin_of_new_group(admin, settings)
+        if begin and settings.start_from != "earliest":
             request = ConsumerGroupTopicPartitions(settings.topic_prefix, begin)
             admin.alter_consumer_group_offsets([request])[settings.topic_prefix].result(_TIMEOUT)
+            for place in begin:
+                logger.info("group begins at %s:%d:%d", place.topic, place.partition, place.offset)
     except KafkaException as error:
         raise BrokerError(
             f"start_from={settings.start_from} can't be set for group {settings.topic_prefix}: "
             f"{error.args[0].str()}; stop the group's other workers and start again"
         ) from None
-    for place in begin:
-        logger.info("group begins at %s:%d:%d", place.topic, place.partition, place.offset)
+    return bool(begin)
 
 
-def _begin_of_uncommitted(admin: AdminClient, settings: Settings) -> list[TopicPartition]:
+def _begin_of_new_group(admin: AdminClient, settings: Settings) -> list[TopicPartition]:
     metadata = admin.list_topics(timeout=_TIMEOUT)
     partitions = [
         TopicPartition(topic, partition)
@@ -64,9 +67,11 @@ def _begin_of_uncommitted(admin: AdminClient, settings: Settings) -> list[TopicP
     )
     try:
         committed = client.committed(partitions, timeout=_TIMEOUT)
-        fresh = [TopicPartition(p.topic, p.partition) for p in committed if p.offset < 0]
+        if any(place.offset >= 0 for place in committed):
+            return []
+        fresh = [TopicPartition(p.topic, p.partition) for p in committed]
         ends = {(p.topic, p.partition): client.get_watermark_offsets(p, timeout=_TIMEOUT)[1] for p in fresh}
-        if settings.start_from == "latest" or not fresh:
+        if settings.start_from in ("latest", "earliest"):
             return [TopicPartition(p.topic, p.partition, ends[p.topic, p.partition]) for p in fresh]
         milliseconds = (parse_iso_time(settings.start_from) or 0) // _MILLISECOND
         asked = [TopicPartition(p.topic, p.partition, milliseconds) for p in fresh]

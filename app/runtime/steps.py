@@ -83,7 +83,8 @@ class NoveltyStep:
         """Process one record of the matches topic to its end; returns when every effect is confirmed."""
         raw = record.value
         if raw is None:
-            self._counts.null += 1
+            letter = DeadLetter("not_a_match", "a record without a value")
+            await self._effects.dead_letter(letter, record.position, b"")
             return
         try:
             headers = read_match_headers(record.key, record.headers)
@@ -102,7 +103,11 @@ class NoveltyStep:
             self._now() if taken_at is None else taken_at,
             headers.source.shown(),
         )
-        for rule, term in examination.due(headers.route):
+        due = list(examination.due(headers.route))
+        if not due and examination.event is not None:
+            detail = "no rule here judges it by its route: do all workers have the same rules?"
+            await self._effects.dead_letter(DeadLetter("not_a_match", detail), headers.source, raw)
+        for rule, term in due:
             key = term_key(rule.id, rule.fields, term)
             stored = self._read(key)
             known = None if stored is None else decode_record(stored)

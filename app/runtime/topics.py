@@ -48,11 +48,13 @@ class Layout:
         problems: What differs from the declaration and what mends it; empty when all is well.
         missing: Topics of ours that do not exist.
         topic_ids: The id of every topic of ours that exists.
+        cluster_id: The cluster's id.
     """
 
     problems: tuple[str, ...]
     missing: tuple[str, ...]
     topic_ids: dict[str, str]
+    cluster_id: str
 
 
 def changelog_retention(longest_window: int) -> int:
@@ -155,12 +157,7 @@ def inspect(admin: AdminClient, specs: Sequence[TopicSpec], settings: Settings) 
         if name not in existing
     ]
     present = [spec for spec in specs if spec.name in existing]
-    problems += [
-        f"topic {spec.name} has {existing[spec.name]} partitions, not {spec.partitions}: its count is final, set "
-        f"EXIMWATCH_PARTITIONS={existing[spec.name]}"
-        for spec in present
-        if existing[spec.name] != spec.partitions
-    ]
+    problems += _partition_problems(settings, existing)
     sources = [name for name in settings.source_topics if name in existing]
     configs = _configs(admin, [*(spec.name for spec in present), *sources])
     for spec in present:
@@ -175,7 +172,23 @@ def inspect(admin: AdminClient, specs: Sequence[TopicSpec], settings: Settings) 
         size = configs[name].get("max.message.bytes") or "0"
         if int(size) > settings.source_max_bytes:
             problems.append(f"source topic {name} has max.message.bytes={size}: set EXIMWATCH_SOURCE_MAX_BYTES={size}")
-    return Layout(tuple(problems), missing, _topic_ids(admin, [spec.name for spec in present]))
+    return Layout(tuple(problems), missing, _topic_ids(admin, [spec.name for spec in present]), _cluster_id(admin))
+
+
+def _partition_problems(settings: Settings, existing: dict[str, int]) -> list[str]:
+    """Matches topic and changelog must have the same count of partitions, and the setting must say it."""
+    matches, changelog = existing.get(settings.matches_topic), existing.get(settings.changelog_topic)
+    if matches is not None and changelog is not None and matches != changelog:
+        return [
+            f"topic {settings.changelog_topic} has {changelog} partitions, {settings.matches_topic} has {matches}: no "
+            "setting mends that; begin anew under another EXIMWATCH_TOPIC_PREFIX"
+        ]
+    return [
+        f"topic {name} has {count} partitions, not {settings.partitions}: its count is final, set "
+        f"EXIMWATCH_PARTITIONS={count}"
+        for name, count in ((settings.matches_topic, matches), (settings.changelog_topic, changelog))
+        if count is not None and count != settings.partitions
+    ]
 
 
 def require(layout: Layout) -> None:
@@ -201,6 +214,10 @@ def _holds(found: str | None, wanted: str, *, exact: bool) -> bool:
 def _topic_names(admin: AdminClient) -> dict[str, int]:
     metadata = _asked(lambda: admin.list_topics(timeout=_TIMEOUT))
     return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+
+
+def _cluster_id(admin: AdminClient) -> str:
+    return str(_asked(lambda: admin.list_topics(timeout=_TIMEOUT)).cluster_id)
 
 
 def _configs(admin: AdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import faust
 from faust.types import EventT, StreamT
@@ -14,11 +13,13 @@ from yarl import URL
 from app.core.duration import SECOND, parse_duration
 from app.core.engine import Engine
 from app.runtime.counts import Counts
-from app.runtime.driver import KafkaTransport, NewTermsTable
-from app.runtime.effects import Effects, end_process
+from app.runtime.driver import SieveConsumer, SieveTransport
+from app.runtime.effects import Effects
+from app.runtime.ending import end_process
 from app.runtime.records import ReadHeaders, SourcePosition
 from app.runtime.settings import Settings
 from app.runtime.steps import MatchStep, NoveltyStep, Record
+from app.runtime.table import NewTermsTable
 
 logger = logging.getLogger("eximwatch")
 
@@ -36,6 +37,8 @@ class WorkerApp(faust.App):
     def on_rebalance_end(self) -> None:
         """Partitions are assigned, their tables are recovered, and processing goes on."""
         super().on_rebalance_end()
+        if isinstance(self.consumer, SieveConsumer):
+            self.add_future(self.consumer.release())
         assigned = sorted(f"{tp.topic}:{tp.partition}" for tp in self.assignor.assigned_actives())
         logger.info("%s; assigned %s", READY_LINE, " ".join(assigned) or "nothing")
 
@@ -51,7 +54,7 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
     """
     app = WorkerApp(
         settings.topic_prefix,
-        broker=[URL(f"kafka://{broker}") for broker in settings.brokers],
+        broker=[URL(f"sieve+kafka://{broker}") for broker in settings.brokers],
         datadir=str(settings.data_dir.absolute()),
         store=URL("rocksdb://"),
         key_serializer="raw",
@@ -78,8 +81,8 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
         stream_wait_empty=True,
         worker_redirect_stdouts=False,
     )
-    app.transport = _transport(app, settings)
-    app.producer_transport = _transport(app, settings)
+    app.transport = _transport(app, settings, engine, counts)
+    app.producer_transport = _transport(app, settings, engine, counts)
     table = NewTermsTable(
         app,
         name="new_terms",
@@ -102,28 +105,15 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
     return app
 
 
-def prepare_data_dir(path: Path) -> None:
-    """Make the directory of the tables.
-
-    Raises:
-        OSError: It can't be made or written.
-    """
-    path.mkdir(parents=True, exist_ok=True)
-    probe = path / ".writable"
-    probe.touch()
-    probe.unlink()
-
-
 def _add_agent(app: WorkerApp, name: str, topics: list[str], step: MatchStep | NoveltyStep) -> None:
     source = app.topic(*topics, key_serializer="raw", value_serializer="raw")
 
     async def process(stream: StreamT[Any]) -> None:
         async for event in stream.events():
-            record = _record(event)
             try:
-                await step.process(record)
+                await step.process(_record(event))
             except Exception as error:  # noqa: BLE001 — an agent that raises would let Faust commit over the record
-                where = record.position
+                where = event.message
                 end_process(error, f"{where.topic}:{where.partition}:{where.offset}")
 
     app.agent(source, name=f"eximwatch.{name}", concurrency=1)(process)
@@ -132,7 +122,8 @@ def _add_agent(app: WorkerApp, name: str, topics: list[str], step: MatchStep | N
 def _record(event: EventT[Any]) -> Record:
     message = event.message
     # Where a producer set no time Kafka says -1.
-    milliseconds = -1 if message.timestamp is None else round(message.timestamp * 1000)
+    seconds = cast("float | None", message.timestamp)
+    milliseconds = -1 if seconds is None else round(seconds * 1000)
     return Record(
         SourcePosition(message.topic, message.partition, message.offset, milliseconds if milliseconds >= 0 else None),
         message.key,
@@ -147,10 +138,23 @@ def _header_items(headers: Any) -> ReadHeaders:  # noqa: ANN401 — Faust hands 
     return list(headers.items()) if hasattr(headers, "items") else list(headers)
 
 
-def _transport(app: WorkerApp, settings: Settings) -> KafkaTransport:
-    transport = KafkaTransport(app.conf.broker, app, loop=None)
+def _transport(app: WorkerApp, settings: Settings, engine: Engine, counts: Counts) -> SieveTransport:
+    transport = SieveTransport(app.conf.broker, app, loop=None)
     transport.fetch_max_wait = settings.fetch_max_wait
+    transport.sieved_topics = frozenset(settings.source_topics)
+    transport.skip_corrupt = tuple(_batch(text) for text in settings.skip_corrupt)
+    transport.counts = counts
+    if settings.sieve and engine.needles.reason is not None:
+        logger.warning("the sieve is off, every record is parsed: %s", engine.needles.reason)
+    elif settings.sieve:
+        transport.search = engine.needles.first_hit
     return transport
+
+
+def _batch(text: str) -> tuple[str, int, int]:
+    place, _, offset = text.rpartition(":")
+    topic, _, partition = place.rpartition(":")
+    return topic, int(partition), int(offset)
 
 
 def _rocksdb_options(settings: Settings) -> dict[str, Any]:

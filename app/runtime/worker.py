@@ -11,13 +11,13 @@ import faust
 import uvloop
 
 from app.core.rule import longest_window
-from app.errors import SettingsError
 from app.runtime import topics
 from app.runtime.counts import Counts
+from app.runtime.data_dir import Installation, claim
 from app.runtime.rules import build_engine, load_rules
 from app.runtime.settings import Settings
-from app.runtime.start import set_start
-from app.runtime.topology import build_app, prepare_data_dir
+from app.runtime.start import start_group
+from app.runtime.topology import build_app
 
 logger = logging.getLogger("eximwatch")
 
@@ -37,27 +37,30 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
         announce(f"{name} = {value}")
     for rule in rules:
         announce(f"rule {rule.id} version {rule.spec.version} sha256 {rule.digest[:12]} from {rule.file}")
-    engine = build_engine(
-        rules,
-        max_alert_bytes=settings.max_alert_bytes,
-        max_future_skew=settings.max_future_skew,
-        alert_from=settings.alert_from,
-        now=time.time_ns(),
-    )
-    try:
-        prepare_data_dir(settings.data_dir)
-    except OSError as error:
-        raise SettingsError(
-            f"data_dir {settings.data_dir} can't be written ({error.strerror}): mend its rights or set "
-            "EXIMWATCH_DATA_DIR"
-        ) from None
     matches_topic_id = settings.matches_topic
+    installation = Installation(prefix=settings.topic_prefix)
+    group_is_new = True
     if settings.check_topics:
         admin = topics.admin_client(settings)
         layout = topics.inspect(admin, topics.declare(settings, longest_window(rules)), settings)
         topics.require(layout)
         matches_topic_id = layout.topic_ids[settings.matches_topic]
-        set_start(admin, settings)
+        installation = Installation(
+            prefix=settings.topic_prefix,
+            cluster_id=layout.cluster_id,
+            changelog_id=layout.topic_ids[settings.changelog_topic],
+        )
+        group_is_new = start_group(admin, settings)
+    data_dir = claim(settings.data_dir, installation, time.time_ns() if group_is_new else None)
+    engine = build_engine(
+        rules,
+        max_alert_bytes=settings.max_alert_bytes,
+        max_future_skew=settings.max_future_skew,
+        alert_from=settings.alert_from,
+        learn_until=data_dir.learn_until,
+    )
+    if settings.alert_from == "start" and data_dir.learn_until is None:
+        logger.warning("alert_from=start: this installation was running before, so every new term alerts")
 
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()

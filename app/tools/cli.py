@@ -40,9 +40,12 @@ def setting_options(*names: str) -> Callable[[_F], _F]:
     def decorate(command: _F) -> _F:
         for name in reversed(names or tuple(Settings.model_fields)):
             field = Settings.model_fields[name]
-            command = click.option(
-                f"--{name.replace('_', '-')}", name, default=None, help=field.description, metavar="VALUE"
-            )(command)
+            flag = name.replace("_", "-")
+            if field.annotation is bool:
+                option = click.option(f"--{flag}/--no-{flag}", name, default=None, help=field.description)
+            else:
+                option = click.option(f"--{flag}", name, default=None, help=field.description, metavar="VALUE")
+            command = option(command)
         return command
 
     return decorate
@@ -110,8 +113,8 @@ def settings(**flags: str | None) -> None:
     help="When the events are taken to arrive: no clock counts as later than this plus --max-future-skew.",
 )
 @click.option("--alert-from", metavar="TIME", help="Matches with a clock before this build history only.")
-@click.option("--max-future-skew", default="5m", show_default=True, metavar="DURATION", help="See the worker.")
-@click.option("--max-alert-bytes", default=1_000_000, show_default=True, help="See the worker.")
+@click.option("--max-future-skew", metavar="DURATION", help="See the worker.")
+@click.option("--max-alert-bytes", metavar="N", help="See the worker.")
 @click.option("--alerts", metavar="FILE", help="Write alerts there instead of to standard output.")
 @click.option("--dead-letters", metavar="FILE", help="Write there what could not be judged.")
 def replay(
@@ -119,15 +122,16 @@ def replay(
     rules: tuple[str, ...],
     now: str | None,
     alert_from: str | None,
-    max_future_skew: str,
-    max_alert_bytes: int,
+    max_future_skew: str | None,
+    max_alert_bytes: str | None,
     alerts: str | None,
     dead_letters: str | None,
 ) -> None:
     """Judge files of process events, one JSON object a line, without a broker.
 
     FILE is NDJSON, `-` for standard input; .gz and .zst are decompressed. Files are one history in the order given.
-    Alerts go to standard output as NDJSON, equal to what a worker writes but for @timestamp and detector.source.
+    Alerts go to standard output as NDJSON, equal to what a worker writes but for @timestamp and detector.source. A
+    line has no time of its own and arrives at --now: an event without a time, or dated later, is read differently.
     """
     from app.runtime.rules import build_engine, load_rules
     from app.tools.replay_command import parse_now, run_replay
@@ -141,7 +145,7 @@ def replay(
         max_alert_bytes=settings.max_alert_bytes,
         max_future_skew=settings.max_future_skew,
         alert_from=settings.alert_from,
-        now=taken_at,
+        learn_until=taken_at,
     )
     run_replay(engine, files, taken_at, alerts, dead_letters)
 

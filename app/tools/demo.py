@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +14,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -49,6 +52,7 @@ class Board:
     story: Story
     sent_at: dict[str, float] = field(default_factory=dict)
     played: threading.Event = field(default_factory=threading.Event)
+    failure: Exception | None = None
     rows: list[Row] = field(default_factory=list)
 
     def add(self, alert: SeenAlert) -> Row:
@@ -75,13 +79,15 @@ def run_demo(brokers: Sequence[str] | None) -> bool:
     Raises:
         EximwatchError: Broker or worker did not start.
     """
+    # Told to end, the demo still stops its worker and removes its data.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console()
     begun = time.monotonic()
     recording = load_recording()
     with external_stage(brokers) if brokers else embedded_stage() as stage:
         console.print(plain(stage.title, "bold"))
         story = tell(recording, time.time_ns(), Random(_SEED))
-        with worker_process(stage, format_time(story.attack_at)):
+        with worker_process(stage, format_time(story.attack_at)) as process:
             console.print(
                 plain(
                     f"one worker ready after {time.monotonic() - begun:.1f} s; playing ordinary mail work of yesterday "
@@ -90,11 +96,13 @@ def run_demo(brokers: Sequence[str] | None) -> bool:
             )
             # The clock moves on while the worker starts: tell the story anew, from now.
             board = Board(tell(recording, time.time_ns(), Random(_SEED)))
-            _play_and_watch(stage, board, console, begun)
+            _play_and_watch(stage, process, board, console, begun)
     return _summary(board, console)
 
 
-def _play_and_watch(stage: Stage, board: Board, console: Console, begun: float) -> None:
+def _play_and_watch(
+    stage: Stage, process: subprocess.Popen[bytes], board: Board, console: Console, begun: float
+) -> None:
     stop = threading.Event()
     player = threading.Thread(target=_play, args=(stage, board, stop), name="player", daemon=True)
     player.start()
@@ -110,6 +118,8 @@ def _play_and_watch(stage: Stage, board: Board, console: Console, begun: float) 
                         console.print(plain(f"first alert {now - begun:.1f} s after the demo's start"))
                 else:
                     show(None)
+                if board.failure is not None or process.poll() is not None:
+                    raise BrokerError(f"the demo broke off: {board.failure or 'the worker ended'}")
                 if not board.played.is_set():
                     ended = now
                 elif now - ended > DEADLINE or (board.story.expected <= board.seen() and now - last > QUIET):
@@ -135,7 +145,16 @@ def _live(board: Board, console: Console) -> Iterator[Callable[[Row | None], Non
 
 
 def _play(stage: Stage, board: Board, stop: threading.Event) -> None:
-    """Send every record of the story at its time."""
+    """Send every record of the story at its time; what goes wrong is kept for the main thread."""
+    try:
+        _send_all(stage, board, stop)
+    except (KafkaException, BufferError, BrokerError) as error:
+        board.failure = error
+    finally:
+        board.played.set()
+
+
+def _send_all(stage: Stage, board: Board, stop: threading.Event) -> None:
     producer = Producer(
         {
             "bootstrap.servers": ",".join(stage.brokers),
@@ -152,7 +171,6 @@ def _play(stage: Stage, board: Board, stop: threading.Event) -> None:
         _send(producer, stage.source_topic, cue, board)
     if producer.flush(DEADLINE):
         raise BrokerError("the demo's records were not confirmed")
-    board.played.set()
 
 
 def _send(producer: Producer, topic: str, cue: Cue, board: Board) -> None:

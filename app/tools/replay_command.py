@@ -98,6 +98,8 @@ def _refuse_overwriting(names: Sequence[str], *outputs: str | None) -> None:
     Raises:
         InputError: One is.
     """
+    if outputs[0] and outputs[1] and Path(outputs[0]).resolve() == Path(outputs[1]).resolve():
+        raise InputError(f"{outputs[0]} can't take alerts and dead letters both: name two files")
     for output in outputs:
         for name in names:
             if output and Path(output).exists() and Path(name).exists() and Path(output).samefile(name):
@@ -117,7 +119,7 @@ def _progress_bar(names: Sequence[str]) -> Iterator[tuple[Progress, TaskID]]:
 
 def _tell(summary: Summary, seconds: float, dead_letters: str | None) -> None:
     lines = summary.progress.lines
-    counted = ", ".join(f"{count} {name}" for name, count in sorted(summary.verdicts.items())) or "no match"
+    counted = ", ".join(f"{count} {name}" for name, count in sorted(summary.verdicts.items())) or "no verdict"
     say(
         f"{lines} lines, {summary.scanned} scanned, {summary.candidates} candidates: {counted}; "
         f"{seconds:.1f} s, {lines / max(seconds, 1e-9):,.0f} lines/s"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from app.core.clock import format_time
 from app.runtime.rules import build_engine, load_rules
-from app.runtime.settings import PACKAGED_RULES, load_settings
+from app.runtime.settings import PACKAGED_RULES, Settings
 from app.tools.generator import Host, ordinary_event
 from app.tools.replay import replay_files
 from tests.broker.installation import SeenAlert, seen_alert
@@ -65,21 +65,21 @@ def history(seed: int, matches: int, *, noise: int = 0, days: int = 60, hosts: i
         if days > 14 and random.random() < 0.1:
             found.append(Sent(host, _execution(random, host, program, at + 14 * _DAY + random.choice(_EDGE))))
     for number in range(noise):
-        host = Host(number % hosts)
-        value = ordinary_event(random, host, BEGIN + number * 10**9, small=True)
-        found.insert(random.randrange(len(found) + 1), Sent(host.id, value))
+        other = Host(number % hosts)
+        value = ordinary_event(random, other, BEGIN + number * 10**9, small=True)
+        found.insert(random.randrange(len(found) + 1), Sent(other.id, value))
     return found
 
 
 def replayed(sent: Iterable[Sent]) -> list[SeenAlert]:
     """The alerts that `replay` raises over the same records, in order; there must be no dead letter."""
-    settings = load_settings()
+    settings = Settings.model_construct()  # the defaults, whatever the environment says
     engine = build_engine(
         load_rules([PACKAGED_RULES]),
         max_alert_bytes=settings.max_alert_bytes,
         max_future_skew=settings.max_future_skew,
         alert_from=None,
-        now=time.time_ns(),
+        learn_until=time.time_ns(),
     )
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "history.ndjson"

@@ -63,7 +63,7 @@ class Case(NamedTuple):
     def kind(self) -> str:
         """How the first step counts it."""
         if self.value is None:
-            return "null"
+            return "scanned"  # the sieve drops it unseen
         return "candidates" if _NEEDLE in self.value else "scanned"
 
 
@@ -105,7 +105,7 @@ def _mended() -> Iterator[Case]:
     yield Case("two names", raw(event(host="two names"))[:-1] + b',"process.name":"perl"}', 2)
     twice = raw(event(host="twice")).replace(b'"name":"sh"', b'"name":"sh","name":"perl"')
     yield Case("duplicate keys", twice, 2)
-    yield Case("huge numbers", raw(event(host="numbers"))[:-1] + b',"a":1e99999,"b":' + b"9" * 5000 + b"}", 1)
+    yield Case("huge numbers", raw(event(host="numbers"))[:-1] + b',"a":1e99999,"b":' + b"9" * 4000 + b"}", 1)
     yield Case("number as host", raw(event(host="#")).replace(b'"#"', b"-1.50e+3"), 1)
 
 
@@ -201,4 +201,6 @@ def _texts(value: object) -> set[str]:
     """The texts of a value's scalars, objects left out."""
     if isinstance(value, list):
         return set().union(*map(_texts, value))
-    return set() if value is None or isinstance(value, dict) else {value if isinstance(value, str) else json.dumps(value)}
+    return (
+        set() if value is None or isinstance(value, dict) else {value if isinstance(value, str) else json.dumps(value)}
+    )

@@ -282,7 +282,8 @@ class Installation:
         return [(self.names["matches"], number) for number in range(PARTITIONS)]
 
     def _ends(self, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        asked = {TopicPartition(topic, number): OffsetSpec.latest() for topic, number in partitions}
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # its stub gives no types
+        asked = {TopicPartition(topic, number): latest for topic, number in partitions}
 
         def answer() -> dict[tuple[str, int], int] | None:
             futures = self._admin.list_offsets(asked, request_timeout=_TIMEOUT_S)

@@ -64,7 +64,7 @@ def test_killed_worker_loses_nothing(kafka: Kafka | GivenKafka, topic_prefix: st
     """SIGKILL in mid-stream, again and again: the next start repeats what was not committed, with equal ids."""
     with _stream(kafka, topic_prefix, 12) as (installation, due):
         worker = installation.worker()
-        for part in (0.15, 0.4, 0.65):
+        for part in (0.2, 0.6):
             installation.wait_alerts(int(due * part), worker)
             worker.kill()
             assert 0 < installation.lag()

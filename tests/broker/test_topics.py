@@ -43,7 +43,6 @@ DIFFERENCES = [
     Difference(
         "matches", "message.timestamp.type", "CreateTime", "--add-config 'message.timestamp.type=[LogAppendTime]'"
     ),
-    Difference("dead-letters", "max.message.bytes", "1048588", "--add-config 'max.message.bytes=[1114124]'"),
 ]
 
 

@@ -1,0 +1,109 @@
+"""A worker's data directory: whose it is, who holds it, and when its history began."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from app.errors import SettingsError
+
+_MARKER: Final = "installation.json"
+_LOCK: Final = "lock"
+
+
+class Installation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a directory's tables belong to: the changelog's life on one cluster.
+
+    Attributes:
+        prefix: The topic prefix.
+        cluster_id: The cluster, "" where it was not asked.
+        changelog_id: The changelog topic's id, "" where it was not asked; another one once it was created anew.
+    """
+
+    prefix: str
+    cluster_id: str = ""
+    changelog_id: str = ""
+
+
+class _Marker(msgspec.Struct, frozen=True):
+    installation: Installation
+    learn_until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DataDir:
+    """A directory that this process holds until it ends.
+
+    Attributes:
+        path: Where it is.
+        learn_until: What `alert_from` "start" means here, nanoseconds since 1970; None where history was there before.
+    """
+
+    path: Path
+    learn_until: int | None
+
+
+def claim(path: Path, installation: Installation, learn_until: int | None) -> DataDir:
+    """Take a directory for this process, and make it if it isn't there.
+
+    Args:
+        path: The directory.
+        installation: What this worker's tables belong to.
+        learn_until: Kept with a directory that is new; one that is known has its own.
+
+    Raises:
+        SettingsError: It can't be written, another process holds it, or it belongs to something else.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise SettingsError(
+            f"data_dir {path} can't be written ({error.strerror}): mend its rights or set EXIMWATCH_DATA_DIR"
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held until the process ends, however it ends
+    except OSError:
+        raise SettingsError(
+            f"data_dir {path} is held by another worker: give each worker its own EXIMWATCH_DATA_DIR"
+        ) from None
+    marker = _read(path / _MARKER)
+    if marker is None:
+        marker = _Marker(installation, learn_until)
+        _write(path / _MARKER, marker)
+    if marker.installation != installation:
+        raise SettingsError(
+            f"data_dir {path} belongs to {_shown(marker.installation)}, this worker to {_shown(installation)}: set "
+            "another EXIMWATCH_DATA_DIR, or delete that one if its installation is gone"
+        )
+    return DataDir(path, marker.learn_until)
+
+
+def is_new(path: Path) -> bool:
+    """Whether no worker ever claimed the directory."""
+    return not (path / _MARKER).exists()
+
+
+def _read(path: Path) -> _Marker | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Marker)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise SettingsError(f"{path} can't be read ({error}): delete the data directory, it is rebuilt") from None
+
+
+def _write(path: Path, marker: _Marker) -> None:
+    part = path.with_suffix(".part")
+    part.write_bytes(msgspec.json.encode(marker))
+    part.replace(path)
+
+
+def _shown(installation: Installation) -> str:
+    cluster, changelog = installation.cluster_id or "?", installation.changelog_id or "?"
+    return f"{installation.prefix} on cluster {cluster} (changelog {changelog})"

@@ -1,0 +1,220 @@
+"""The order of effects: what is confirmed before what, and what is never done after a failure."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from app.core.alert import Alert
+from app.core.dead_letter import DeadLetter
+from app.core.engine import Engine, Route
+from app.core.new_terms import TermRecord, decode_record, encode_record, epoch_of, term_key
+from app.errors import EffectError
+from app.runtime.counts import Counts
+from app.runtime.effects import Effects
+from app.runtime.records import SourcePosition, match_headers
+from app.runtime.rules import build_engine, load_rules
+from app.runtime.settings import PACKAGED_RULES
+from app.runtime.steps import MatchStep, NoveltyStep, Record
+from tests.events import event, raw
+
+RULE = PACKAGED_RULES / "exim4_child.toml"
+NOW = 1_767_700_000 * 10**9
+SOURCE = SourcePosition("events", 3, 7, NOW // 10**6)
+ROUTE = Route("host", b"mail01")
+
+
+def _engine() -> Engine:
+    return build_engine(
+        load_rules([RULE]), max_alert_bytes=1_000_000, max_future_skew="5m", alert_from=None, learn_until=None
+    )
+
+
+@dataclass
+class Recorder:
+    """Stands for the effects: notes each in its order and can fail at one of them."""
+
+    fails_at: str = ""
+    done: list[tuple[str, Any]] = field(default_factory=list)
+    table: dict[bytes, bytes] = field(default_factory=dict)
+
+    async def _note(self, name: str, what: object) -> None:
+        await asyncio.sleep(0)
+        if name == self.fails_at:
+            raise EffectError(f"{name} was not confirmed")
+        self.done.append((name, what))
+
+    async def forward(self, route: Route, *_: object) -> None:
+        """Note a match."""
+        await self._note("forward", route)
+
+    async def alert(self, alert: Alert, *_: object) -> None:
+        """Note an alert."""
+        await self._note("alert", alert.id)
+
+    async def dead_letter(self, letter: DeadLetter, *_: object) -> None:
+        """Note a dead letter."""
+        await self._note("dead_letter", letter.reason)
+
+    async def write(self, key: bytes, value: bytes) -> None:
+        """Note an entry, and keep it."""
+        await self._note("write", decode_record(value))
+        self.table[key] = value
+
+
+def _novelty(recorder: Recorder, topic_id: str = "topic") -> NoveltyStep:
+    return NoveltyStep(_engine(), cast(Effects, recorder), recorder.table.get, lambda: NOW, topic_id, Counts())
+
+
+def _match(value: bytes, offset: int = 5, route: Route = ROUTE) -> Record:
+    position = SourcePosition("matches", 1, offset, NOW // 10**6)
+    return Record(position, route.key, value, list(match_headers(route, SOURCE)))
+
+
+def _run(step: MatchStep | NoveltyStep, record: Record) -> None:
+    asyncio.run(step.process(record))
+
+
+def _names(recorder: Recorder) -> list[str]:
+    return [name for name, _ in recorder.done]
+
+
+def test_alert_is_confirmed_before_the_table_is_written() -> None:
+    """A crash between the two replays the record: the alert comes twice, never not at all."""
+    recorder = Recorder()
+
+    _run(_novelty(recorder), _match(raw(event(host="mail01"))))
+
+    assert ["alert", "write"] == _names(recorder)
+
+
+@pytest.mark.parametrize(("fails_at", "expected"), [("alert", []), ("write", ["alert"])])
+def test_nothing_is_done_after_a_failed_effect(fails_at: str, expected: list[str]) -> None:
+    """The step raises, so that the process ends; above all the table does not know the term yet."""
+    recorder = Recorder(fails_at)
+
+    with pytest.raises(EffectError):
+        _run(_novelty(recorder), _match(raw(event(host="mail01"))))
+
+    assert expected == _names(recorder)
+    assert {} == recorder.table
+
+
+def test_replayed_record_gives_the_same_alert_id() -> None:
+    """Judged again before its table entry was written, a record alerts under the id it had."""
+    first, second = Recorder("write"), Recorder()
+    with pytest.raises(EffectError):
+        _run(_novelty(first), _match(raw(event(host="mail01"))))
+    _run(_novelty(second), _match(raw(event(host="mail01"))))
+
+    assert first.done == second.done[:1]
+
+
+def test_replayed_position_is_written_again_and_not_judged() -> None:
+    """After the write a replay sends no alert, but writes the entry: its changelog record may be missing."""
+    recorder = Recorder()
+    step = _novelty(recorder)
+    for _ in range(2):
+        _run(step, _match(raw(event(host="mail01"))))
+
+    assert ["alert", "write", "write"] == _names(recorder)
+    assert recorder.done[1] == recorder.done[2]
+
+
+def test_recreated_topic_is_another_epoch() -> None:
+    """Offsets begin anew in a topic that was made again: its records do not look applied."""
+    recorder = Recorder()
+    _run(_novelty(recorder, "before"), _match(raw(event(host="mail01")), offset=9))
+    _run(_novelty(recorder, "after"), _match(raw(event(host="mail01")), offset=0))
+
+    counts = [record.count for name, record in recorder.done if name == "write"]
+    assert [1, 2] == counts
+    assert epoch_of("before", 1) != epoch_of("after", 1)
+
+
+def test_known_term_is_written_without_an_alert() -> None:
+    """What was seen within the window only moves its record forward."""
+    term = ("mail01", "sh")
+    known = TermRecord(NOW - 10**9, NOW - 10**9, 4, NOW, 1, 1)
+    recorder = Recorder(table={term_key("exim4_child", ("host.id", "process.name"), term): encode_record(known)})
+
+    _run(_novelty(recorder), _match(raw(event(host="mail01"))))
+
+    assert ["write"] == _names(recorder)
+    assert 5 == recorder.done[0][1].count
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (_match(raw(event(host="mail01")), route=Route("host", b"other")), "not_a_match"),
+        (_match(raw(event(host="mail01", name="grep"))), "not_a_match"),
+        (_match(b"[]"), "not_an_object"),
+        (Record(SourcePosition("matches", 1, 5, 0), b"k", raw(event()), []), "not_a_match"),
+        (Record(SourcePosition("matches", 1, 5, 0), b"k", None, []), "not_a_match"),
+    ],
+)
+def test_match_that_nothing_judges_is_a_dead_letter(record: Record, reason: str) -> None:
+    """A record of the matches topic that leads nowhere, or that no rule here knows, does not vanish."""
+    recorder = Recorder()
+
+    _run(_novelty(recorder), record)
+
+    assert [("dead_letter", reason)] == recorder.done
+
+
+def test_dead_letters_come_before_the_forward() -> None:
+    """What stands against a record is said first; a match of several hosts goes to each of them."""
+    recorder = Recorder()
+    step = MatchStep(_engine(), cast(Effects, recorder), Counts())
+
+    _run(step, Record(SOURCE, None, raw(event(host=[f"h{number}" for number in range(101)])), []))
+
+    assert ["dead_letter", *["forward"] * 100] == _names(recorder)
+
+
+def test_failed_forward_ends_the_step() -> None:
+    """Nothing after it is sent, and the step raises."""
+    recorder = Recorder("forward")
+    step = MatchStep(_engine(), cast(Effects, recorder), Counts())
+
+    with pytest.raises(EffectError):
+        _run(step, Record(SOURCE, None, raw(event(host=["a", "b"])), []))
+
+    assert [] == recorder.done
+
+
+@pytest.mark.parametrize(("value", "counted"), [(None, (1, 0, 0)), (b"{}", (0, 1, 0)), (b"exim4", (0, 0, 1))])
+def test_records_are_counted_once(value: bytes | None, counted: tuple[int, int, int]) -> None:
+    """Null, scanned or candidate: each record is one of them."""
+    counts = Counts()
+    step = MatchStep(_engine(), cast(Effects, Recorder()), counts)
+
+    _run(step, Record(SOURCE, None, value, []))
+
+    assert counted == (counts.null, counts.scanned, counts.candidates)
+
+
+def test_process_ends_hard() -> None:
+    """No exit handler runs and no cleanup: the code is the error's, the line says where."""
+    code = """
+import atexit, logging
+from app.errors import EffectError
+from app.runtime.ending import end_process
+logging.basicConfig()
+atexit.register(print, "cleaned up")
+try:
+    end_process(EffectError("not confirmed"), "events:3:7")
+finally:
+    print("unwound")
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (6, "") == (ended.returncode, ended.stdout)
+    assert "not confirmed at events:3:7" in ended.stderr
+    assert "Traceback" not in ended.stderr
