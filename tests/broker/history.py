@@ -13,8 +13,8 @@ from app.runtime.rules import build_engine, load_rules
 from app.runtime.settings import PACKAGED_RULES, Settings
 from app.tools.generator import Host, ordinary_event
 from app.tools.replay import replay_files
-from tests.broker.installation import SeenAlert, seen_alert
 from tests.broker.records import Outgoing
+from tests.broker.seen import SeenAlert, seen_alert
 from tests.events import event, raw
 
 if TYPE_CHECKING:

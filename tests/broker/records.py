@@ -139,6 +139,20 @@ def read_topic(
         consumer.close()
 
 
+def _watermarks(consumer: Consumer, place: TopicPartition, deadline: float) -> tuple[int, int]:
+    """First and end offset, waiting for the leader of a topic that is new or whose broker just came back."""
+
+    def answer() -> tuple[int, int] | None:
+        try:
+            return consumer.get_watermark_offsets(place, timeout=deadline)
+        except KafkaException as error:
+            if error.args[0].code() in (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE):
+                return None
+            raise
+
+    return wait_until(answer, deadline, f"a leader of {place.topic}:{place.partition}")
+
+
 def _read(consumer: Consumer, topic: str, deadline: float) -> list[Record]:
     known = consumer.list_topics(topic, timeout=deadline).topics[topic]
     if known.error is not None:
@@ -146,7 +160,7 @@ def _read(consumer: Consumer, topic: str, deadline: float) -> list[Record]:
     ends: dict[int, int] = {}
     starts: list[TopicPartition] = []
     for number in known.partitions:
-        first, end = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=deadline)
+        first, end = _watermarks(consumer, TopicPartition(topic, number), deadline)
         if end > first:
             ends[number] = end
             starts.append(TopicPartition(topic, number, first))

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.broker.hostile import LARGEST_VALUE, Case, cases
-from tests.broker.installation import Installation, SeenAlert, SeenDeadLetter
+from tests.broker.installation import Installation
 from tests.broker.records import Outgoing
+from tests.broker.seen import SeenAlert, SeenDeadLetter
 from tests.events import event, raw
 
 if TYPE_CHECKING:

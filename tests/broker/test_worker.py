@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tests.broker.fixtures import GivenKafka
-    from tests.broker.installation import SeenAlert
     from tests.broker.kafka import Kafka
+    from tests.broker.seen import SeenAlert
 
 pytestmark = pytest.mark.broker
 
