@@ -178,9 +178,16 @@ class SieveConsumer(Consumer):
             self.ledger.clear(tp)
 
     async def perform_seek(self) -> None:
-        """Seek to what is committed; what was registered is read again."""
+        """Seek to what is committed; what was registered is read again.
+
+        Where nothing was committed yet the client would stay where it is, past what was fetched and not handed on.
+        """
+        undone = {tp: self.ledger.committable(tp) for tp in self.ledger}
         await super().perform_seek()
-        for tp in self.ledger:
+        assigned = self.assignment()
+        for tp, offset in undone.items():
+            if offset is not None and not self._committed_offset.get(tp) and tp in assigned:
+                await super().seek(tp, offset)
             self.ledger.clear(tp)
 
     async def seek(self, partition: TP, offset: int) -> None:

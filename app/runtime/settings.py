@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     `EXIMWATCH_…` in upper case.
     """
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
 
     brokers: Names = Field(("127.0.0.1:9092",), description="Kafka's bootstrap addresses, `host:port`.")
     source_topics: Names = Field(
@@ -150,7 +150,7 @@ class Settings(BaseSettings):
         """Flags win over the environment, that over the file named by EXIMWATCH_CONFIG, that over defaults."""
         del dotenv_settings, file_secret_settings
         file = os.environ.get(CONFIG_VARIABLE)
-        if file is None:
+        if not file:
             return init_settings, env_settings
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(file))
 
@@ -193,7 +193,7 @@ def load_settings(**flags: Any) -> Settings:  # noqa: ANN401 — flags have the 
         SettingsError: A value is impossible, a name unknown or the file unreadable; says which and where.
     """
     file = os.environ.get(CONFIG_VARIABLE)
-    if file is not None and not Path(file).is_file():
+    if file and not Path(file).is_file():
         raise SettingsError(f"{CONFIG_VARIABLE} names {file}, which is no file: correct the path or unset it")
     given = {name: value for name, value in flags.items() if value is not None and value != ()}
     _refuse_unknown_variables()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
+    KafkaError,
     KafkaException,
     TopicPartition,
 )
@@ -19,6 +21,14 @@ from app.runtime.settings import Settings
 logger = logging.getLogger("eximwatch")
 
 _TIMEOUT = 20.0
+_COORDINATOR_DEADLINE = 30.0
+_PAUSE = 0.2
+_NO_COORDINATOR_YET = {
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+}
+_GROUP_IN_USE = {KafkaError.NON_EMPTY_GROUP, KafkaError.UNKNOWN_MEMBER_ID}
 _MILLISECOND = 1_000_000
 
 
@@ -43,11 +53,25 @@ def start_group(admin: AdminClient, settings: Settings) -> bool:
             for place in begin:
                 logger.info("group begins at %s:%d:%d", place.topic, place.partition, place.offset)
     except KafkaException as error:
+        in_use = error.args[0].code() in _GROUP_IN_USE
+        advice = "stop the group's other workers and start again" if in_use else "start again once Kafka answers"
         raise BrokerError(
-            f"start_from={settings.start_from} can't be set for group {settings.topic_prefix}: "
-            f"{error.args[0].str()}; stop the group's other workers and start again"
+            f"the offsets of group {settings.topic_prefix} can't be read or set (start_from={settings.start_from}): "
+            f"{error.args[0].str()}; {advice}"
         ) from None
     return bool(begin)
+
+
+def _committed(client: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    """What the group has committed, waiting for its coordinator: a broker that is new has yet to make one."""
+    deadline = time.monotonic() + _COORDINATOR_DEADLINE
+    while True:
+        try:
+            return client.committed(partitions, timeout=_TIMEOUT)
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_COORDINATOR_YET or time.monotonic() > deadline:
+                raise
+        time.sleep(_PAUSE)
 
 
 def _begin_of_new_group(admin: AdminClient, settings: Settings) -> list[TopicPartition]:
@@ -66,7 +90,7 @@ def _begin_of_new_group(admin: AdminClient, settings: Settings) -> list[TopicPar
         }
     )
     try:
-        committed = client.committed(partitions, timeout=_TIMEOUT)
+        committed = _committed(client, partitions)
         if any(place.offset >= 0 for place in committed):
             return []
         fresh = [TopicPartition(p.topic, p.partition) for p in committed]

@@ -82,8 +82,10 @@ def read_alerts(
         consumer.close()
 
 
-def tail(brokers: Sequence[str], topic: str, start: Literal["earliest", "latest"], *, as_json: bool, count: int) -> int:
-    """Show alerts until interrupted, or until `count` were shown (0: no end). Returns how many were shown."""
+def tail(
+    brokers: Sequence[str], topic: str, start: Literal["earliest", "latest"], *, as_json: bool, count: int | None
+) -> int:
+    """Show alerts until interrupted, or until `count` were shown (None: no end). Returns how many were shown."""
     console = Console()
     shown = 0
     for alert in read_alerts(brokers, topic, start):

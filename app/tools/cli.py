@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any, Final, Literal, NoReturn, TypeVar
@@ -14,6 +15,7 @@ import click
 from app.errors import EximwatchError
 from app.runtime.settings import Settings, load_settings
 from app.tools.screen import say
+from app.tools.seldom import SeldomFilter
 
 EXIT_CODES: Final = """\b
 Exit codes:
@@ -233,9 +235,9 @@ def alerts() -> None:
     show_default=True,
     help="Begin with the first alert that the topic holds, or with the next one.",
 )
-@click.option("--count", default=0, metavar="N", help="End after N alerts.")
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N alerts.")
 @setting_options("brokers", "topic_prefix")
-def tail(start: Literal["earliest", "latest"], count: int, *, as_json: bool, **flags: str | None) -> None:
+def tail(start: Literal["earliest", "latest"], count: int | None, *, as_json: bool, **flags: str | None) -> None:
     """Show alerts as they arrive, until interrupted."""
     from app.tools.alerts import tail as tail_alerts
 
@@ -269,6 +271,9 @@ def main() -> None:
     try:
         code = cli.main(args=[argument for argument in sys.argv[1:] if argument != "--debug"], standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context else ""
@@ -291,5 +296,7 @@ def _log_to_stderr(level: str) -> None:
         level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     if level != "debug":
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(SeldomFilter(time.monotonic))
         for name in ("faust", "mode", "aiokafka", "app"):  # what Faust logs for our subclasses has our module names
             logging.getLogger(name).setLevel(logging.WARNING)

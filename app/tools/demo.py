@@ -189,8 +189,8 @@ def _table(board: Board) -> Table:
     for row in board.rows:
         document = row.alert.document
         table.add_row(
-            plain(str(document.get("@timestamp"))[11:23]),
-            plain(row.host),
+            plain(str(document.get("@timestamp"))[11:19]),
+            plain(row.host.partition(".")[0]),
             plain(row.process),
             plain(str(document.get("process", {}).get("command_line"))),
             plain(f"{row.latency * 1000:.0f} ms"),

@@ -63,6 +63,9 @@ def run_replay(
     return replay.summary
 
 
+_CLOSED_PIPE = 141  # as a program that SIGPIPE ended: whoever read has seen enough
+
+
 @dataclass(frozen=True, slots=True)
 class _Output:
     """Where lines go; whatever goes wrong there is said with its name."""
@@ -82,6 +85,8 @@ class _Output:
         except OSError as error:
             # What is still buffered would be tried, and reported, once more at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+            if isinstance(error, BrokenPipeError):
+                sys.exit(_CLOSED_PIPE)
             raise InputError(f"{self.name} can't be written: {error.strerror}") from None
 
 

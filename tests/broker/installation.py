@@ -31,7 +31,13 @@ _COMMAND_DEADLINE_S: Final = 60.0
 _DEADLINE_S: Final = 60.0
 _TIMEOUT_S: Final = 30.0
 _PAUSE_S: Final = 0.1
-_LEADERS_TO_COME: Final = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
+_LEADERS_TO_COME: Final = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError._NOENT,
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+}
 _READY_LINE: Final = re.compile(r"worker ready; assigned (.*)")
 
 

@@ -23,6 +23,7 @@ from tests.sieve.framings import (
     Framing,
     lz4_block,
     lz4_frame,
+    xxh32,
 )
 
 LIMIT: Final = 1 << 16
@@ -83,10 +84,11 @@ def test_a_view_is_good_until_the_next_call(framing: Framing) -> None:
 def test_the_buffer_grows_to_what_is_needed(framing: Framing) -> None:
     """From its first size on by doubling, and not again for what fits."""
     inflater = Inflater(8 * START_SIZE)
-    payload = memoryview(framing.compress(bytes(2 * START_SIZE - 7)))
+    content = noise(1 << 12) * (START_SIZE >> 11)
+    payload = memoryview(framing.compress(content))
     grown = inflater.inflate(framing.codec, payload)
 
-    assert bytes(2 * START_SIZE - 7) == grown
+    assert content == bytes(grown)
     assert 2 * START_SIZE <= len(inflater._buffer) <= 4 * START_SIZE
     assert grown.obj is inflater.inflate(framing.codec, payload).obj
 
@@ -103,6 +105,18 @@ def test_the_limit_is_exact(framing: Framing, limit: int) -> None:
         inflater.inflate(framing.codec, memoryview(framing.compress(noise(limit + 1))))
     assert full == bytes(inflater.inflate(framing.codec, memoryview(framing.compress(full))))
     assert len(inflater._buffer) <= limit
+
+
+@EACH_COMPRESSED
+def test_the_buffer_never_outgrows_a_limit_that_is_no_double(framing: Framing) -> None:
+    """The last step of its growth is a smaller one, and enough for what just fits."""
+    inflater = Inflater(START_SIZE + 5)
+    content = b"x" * (START_SIZE + 5)
+
+    assert content == bytes(inflater.inflate(framing.codec, memoryview(framing.compress(content))))
+    with pytest.raises(InflatedTooLargeError):
+        inflater.inflate(framing.codec, memoryview(framing.compress(content + b"x")))
+    assert START_SIZE + 5 == len(inflater._buffer)
 
 
 def test_a_limit_below_the_first_size_bounds_the_buffer_at_once() -> None:
@@ -182,6 +196,16 @@ def test_a_xerial_frame_that_lies(tail: bytes) -> None:
 
     with pytest.raises(InflateError, match="a snappy block"):
         Inflater(LIMIT).inflate(XERIAL.codec, memoryview(payload))
+
+
+def test_an_lz4_block_that_looks_back_into_the_one_before() -> None:
+    """A frame may say so without any checksum: then its blocks can't be read one by one."""
+    blocks = (b"\x80ABCDEFGH", b"\x04\x08\x00\x5012345")  # eight letters; eight bytes from eight back, five digits
+    descriptor = b"\x40\x40"
+    head = lz4_frame(b"")[:4] + descriptor + bytes((xxh32(descriptor) >> 8 & 0xFF,))
+    payload = head + b"".join(struct.pack("<I", len(block)) + block for block in blocks) + bytes(4)
+
+    assert b"ABCDEFGHABCDEFGH12345" == bytes(Inflater(1 << 20).inflate(LZ4.codec, memoryview(payload)))
 
 
 @pytest.mark.parametrize("framing", [LZ4, LZ4_LARGE, LZ4_LINKED], ids=lambda framing: framing.name)

@@ -1,0 +1,120 @@
+"""The worker with its sieve on and off: the same alerts, nothing lost, and nothing read twice without need."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.broker.history import history, replayed
+from tests.broker.installation import Installation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.broker.fixtures import GivenKafka
+    from tests.broker.kafka import Kafka
+    from tests.broker.worker import Worker
+
+pytestmark = pytest.mark.broker
+
+_COUNTS = re.compile(r"counts: scanned=(\d+) null=\d+ candidates=(\d+)")
+_SETTINGS = {"SESSION_TIMEOUT": "3s"}
+
+
+def _counts(worker: Worker) -> tuple[int, int]:
+    """Scanned records and candidates by the worker's last word."""
+    scanned, candidates = _COUNTS.findall(worker.output())[-1]
+    return int(scanned), int(candidates)
+
+
+@contextmanager
+def _stream(
+    kafka: Kafka | GivenKafka, prefix: str, sieve: str, matches: int, noise: int
+) -> Iterator[tuple[Installation, int]]:
+    """A stream to judge with the sieve on or off, and how many alerts are due; ids are compared at the end."""
+    sent = history(21, matches, noise=noise)
+    expected = {alert.id for alert in replayed(sent)}
+    with Installation(kafka.brokers, prefix, settings={**_SETTINGS, "SIEVE": sieve}).create() as installation:
+        installation.play(record.keyed for record in sent)
+        yield installation, len(expected)
+        assert expected == {alert.id for alert in installation.alerts()}
+        assert [] == installation.dead_letters()
+
+
+@pytest.mark.parametrize("sieve", ["true", "false"])
+def test_each_record_is_judged_once_where_nothing_fails(
+    kafka: Kafka | GivenKafka, topic_prefix: str, sieve: str
+) -> None:
+    """On or off, the alerts are those of `replay`, none of them twice, and the counts are those of the records."""
+    with _stream(kafka, topic_prefix, sieve, 300, 3000) as (installation, due):
+        worker = installation.worker()
+        installation.wait_caught_up(worker)
+        assert 0 == worker.stop()
+        assert due == len(installation.alerts())
+        assert len(history(21, 300, noise=3000)) == sum(_counts(worker))
+
+
+def test_stretch_without_matches_is_committed_to_its_end(kafka: Kafka | GivenKafka, topic_prefix: str) -> None:
+    """Where nothing matters offsets move all the same, and the next start reads none of it again."""
+    with _stream(kafka, topic_prefix, "true", 0, 5000) as (installation, _):
+        for expected in (5000, 0):
+            worker = installation.worker()
+            worker.wait_ready()
+            installation.wait_caught_up(worker)
+            assert 0 == worker.stop()
+            assert (expected, 0) == _counts(worker)
+
+
+def test_stop_in_mid_batch_goes_on_there(kafka: Kafka | GivenKafka, topic_prefix: str) -> None:
+    """A worker that is stopped between two records of one batch goes on with the second one."""
+    with _stream(kafka, topic_prefix, "true", 400, 0) as (installation, due):
+        worker = installation.worker()
+        for part in (0.2, 0.5, 0.8):
+            installation.wait_alerts(int(due * part), worker)
+            assert 0 == worker.stop()
+            worker.start()
+        installation.wait_caught_up(worker)
+
+
+@pytest.mark.parametrize("sieve", ["true", "false"])
+def test_broker_that_dies_twice_costs_nothing(kafka: Kafka, topic_prefix: str, sieve: str) -> None:
+    """The worker waits for its broker, or ends and is started again; either way every alert comes."""
+    with _stream(kafka, topic_prefix, sieve, 400, 400) as (installation, due):
+        worker = installation.worker()
+        for part in (0.2, 0.6):
+            installation.wait_alerts(int(due * part), worker)
+            kafka.kill()
+            kafka.restart()
+            if worker.exit_code is not None:
+                worker.start()
+        installation.wait_caught_up(worker, deadline=90)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sieve", ["true", "false"])
+def test_six_kills_lose_nothing(kafka: Kafka | GivenKafka, topic_prefix: str, sieve: str) -> None:
+    """SIGKILL six times in mid-stream: repeated alerts have equal ids, none is missing."""
+    with _stream(kafka, topic_prefix, sieve, 1200, 1200) as (installation, due):
+        worker = installation.worker()
+        for number in range(6):
+            installation.wait_alerts(due * (number + 1) // 8, worker)
+            worker.kill()
+            worker.start()
+        installation.wait_caught_up(worker, deadline=120)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sieve", ["true", "false"])
+def test_workers_join_and_leave_five_times(kafka: Kafka | GivenKafka, topic_prefix: str, sieve: str) -> None:
+    """A second worker comes and goes in mid-stream, five times: nothing is lost, nothing has another id."""
+    with _stream(kafka, topic_prefix, sieve, 2000, 2000) as (installation, due):
+        first = installation.worker()
+        for number in range(5):
+            installation.wait_alerts(due * (number + 1) // 8, first)
+            second = installation.worker()
+            second.wait_ready()
+            assert 0 == second.stop(15)
+        installation.wait_caught_up(first, deadline=120)
