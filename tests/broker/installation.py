@@ -37,6 +37,11 @@ _LEADERS_TO_COME: Final = {
     KafkaError._NOENT,
     KafkaError._TRANSPORT,
     KafkaError._TIMED_OUT,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
 }
 _READY_LINE: Final = re.compile(r"worker ready; assigned (.*)")
 
@@ -242,8 +247,10 @@ class Installation:
             try:
                 return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
             except KafkaException as error:
-                # A topic that was created a moment ago.
+                # A topic that was created a moment ago; or a broker that came back, whose leaders' epochs the client
+                # does not learn anew by itself.
                 if error.args[0].code() in _LEADERS_TO_COME:
+                    self._admin = AdminClient({"bootstrap.servers": self._brokers})
                     return None
                 raise
 
@@ -256,7 +263,17 @@ class Installation:
         return {place: lag for place, end in ends.items() if (lag := end - committed.get(place, 0))}
 
     def _committed(self, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        found = self._observer.committed([TopicPartition(*place) for place in partitions], timeout=_TIMEOUT_S)
+        asked = [TopicPartition(*place) for place in partitions]
+
+        def answer() -> list[TopicPartition] | None:
+            try:
+                return self._observer.committed(asked, timeout=_TIMEOUT_S)
+            except KafkaException as error:
+                if error.args[0].code() in _LEADERS_TO_COME:
+                    return None
+                raise
+
+        found = wait_until(answer, _DEADLINE_S, "the group's coordinator")
         return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
 
