@@ -6,7 +6,7 @@ UV := 0.13.9
 SOURCES := app tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint types unit docs-check bench slow lock wheel clean
+.PHONY: help demo test format lint types unit docs-check bench bench-replay slow lock wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -51,7 +51,10 @@ docs-check: .venv/tools  ## Run what the README shows
 slow: .venv/tools  ## Long property tests
 	@$(BIN)/pytest -m slow
 
-bench: .venv/tools  ## Benchmarks; they print figures and judge nothing
+bench: .venv/tools  ## The worker against its peers and the floor, on a real Kafka (PEERS=all, QUICK=1, see tests/bench)
+	@$(BIN)/python -m tests.bench
+
+bench-replay: .venv/tools  ## How fast replay goes through a file
 	@$(BIN)/pytest -m bench -s -q
 
 format: .venv/tools  ## Format the code

@@ -58,6 +58,8 @@ _ESCAPE_LENGTH = 6
 _ESCAPE_STEPS = 32
 # Small enough that the second search of a window finds it in the cache, large enough that calls cost nothing.
 _WINDOW = 256 * 1024
+# The first one is small, so that a near hit is not paid for with a search of all that follows it.
+_FIRST_WINDOW = 4 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +219,9 @@ class Needles:
         """
         if self.reason is not None:
             return start if start < end else -1
+        window = min(_FIRST_WINDOW, _WINDOW)
         while start < end:
-            stop = min(start + _WINDOW, end)
+            stop = min(start + window, end)
             hit = stop
             for needle in self._raw:
                 # What begins before the best hit so far may end after it.
@@ -229,6 +232,7 @@ class Needles:
             if hit < stop:
                 return hit
             start = stop
+            window = min(4 * window, _WINDOW)
         return -1
 
     def _find_own_escape(self, buffer: Buffer, start: int, end: int) -> int:
