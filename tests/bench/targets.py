@@ -1,4 +1,4 @@
-"""What the sieve must reach and aims at, against each contender (issue 4): printed beside what was measured."""
+"""What the sieve must reach and aims at, against each contender: printed beside what was measured."""
 
 from __future__ import annotations
 
