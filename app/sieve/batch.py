@@ -110,9 +110,9 @@ def record_bounds(records: memoryview, base_offset: int, count: int) -> Iterator
         raise CorruptBatchError(base_offset, f"{size - at} bytes after its {count} records")
 
 
-def write_batch(header: Header, records: list[memoryview]) -> bytes:
-    """The batch with these of its records, uncompressed; its offsets and times stay as they are."""
-    return _written(header, header.attributes & ~CODEC_MASK, records)
+def write_batch(header: Header, records: bytes | bytearray, count: int) -> bytes:
+    """The batch with so many of its records, uncompressed; its offsets and times stay as they are."""
+    return _written(header, header.attributes & ~CODEC_MASK, records, count)
 
 
 def write_marker(header: Header) -> bytes:
@@ -120,11 +120,11 @@ def write_marker(header: Header) -> bytes:
     marker = header._replace(
         base_offset=header.last_offset, last_offset_delta=0, producer_id=-1, producer_epoch=-1, base_sequence=-1
     )
-    return _written(marker, header.attributes & TIMESTAMP_TYPE, [])
+    return _written(marker, header.attributes & TIMESTAMP_TYPE, b"", 0)
 
 
-def _written(header: Header, attributes: int, records: list[memoryview]) -> bytes:
-    length = HEADER_SIZE - LOG_OVERHEAD + sum(map(len, records))
+def _written(header: Header, attributes: int, records: bytes | bytearray, count: int) -> bytes:
+    length = HEADER_SIZE - LOG_OVERHEAD + len(records)
     body = b"".join(
         (
             _AFTER_CRC.pack(
@@ -135,9 +135,9 @@ def _written(header: Header, attributes: int, records: list[memoryview]) -> byte
                 header.producer_id,
                 header.producer_epoch,
                 header.base_sequence,
-                len(records),
+                count,
             ),
-            *records,
+            records,
         )
     )
     head = struct.pack(">qiib", header.base_offset, length, header.leader_epoch, MAGIC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Final
@@ -28,7 +29,7 @@ from app.sieve.inflate import InflatedTooLargeError, InflateError, Inflater
 Search = Callable[[memoryview, int, int], int]
 """Where something that matters begins in `buffer[start:end]`, wholly inside it; -1 if nowhere."""
 
-_LENGTH_AT: Final = 8
+_BASE_OFFSET: Final = struct.Struct(">q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class Sieve:
             except CorruptBatchError as error:
                 if header.base_offset not in skip or not header.has_valid_offsets:
                     raise
+                header = _ended_by(header, view[at:])
                 dead.append(DeadBatch(header.base_offset, header.last_offset, error.reason))
                 left = None
             next_offset = header.last_offset + 1
@@ -151,30 +153,44 @@ class Sieve:
             records = self._inflater.inflate(header.attributes & CODEC_MASK, batch[HEADER_SIZE:])
         except InflateError as error:
             raise CorruptBatchError(header.base_offset, str(error)) from None
-        hits = self._hits(records, header)
-        if not hits:
+        if not len(records) and header.record_count > 0:
+            raise CorruptBatchError(
+                header.base_offset, f"it is empty and claims {header.record_count} records"
+            )
+        hits, count = self._hits(records, header)
+        if not count:
             return None
-        if len(hits) == header.record_count:
-            return batch, len(hits)
-        return write_batch(header, hits), len(hits)
+        if count == header.record_count:
+            return batch, count
+        return write_batch(header, hits, count), count
 
-    def _hits(self, records: memoryview, header: Header) -> list[memoryview]:
-        """The records that matter, whole."""
+    def _hits(self, records: memoryview, header: Header) -> tuple[bytearray, int]:
+        """The records that matter, whole and one after the other, and how many they are."""
         search = self._search
         size = len(records)
+        hits, count = bytearray(), 0
         hit = search(records, 0, size)
         if hit < 0:
-            return []
+            return hits, count
         if header.record_count < 0:
             raise CorruptBatchError(header.base_offset, f"it claims {header.record_count} records")
-        hits: list[memoryview] = []
         for start, end in record_bounds(records, header.base_offset, header.record_count):
             if hit >= end:
                 continue
             # The hit may begin in the record before and reach into this one: look again, within the record.
             if search(records, start, end) >= 0:
-                hits.append(records[start:end])
+                hits += records[start:end]
+                count += 1
             hit = search(records, end, size)
             if hit < 0:
                 break
-        return hits
+        return hits, count
+
+
+def _ended_by(header: Header, following: memoryview) -> Header:
+    """A corrupt batch's header, its own word on its end checked by where the next batch begins."""
+    if len(following) >= _BASE_OFFSET.size:
+        (begins,) = _BASE_OFFSET.unpack_from(following)
+        if header.base_offset < begins <= header.last_offset:
+            return header._replace(last_offset_delta=begins - 1 - header.base_offset)
+    return header

@@ -144,8 +144,8 @@ def test_a_written_batch_is_what_it_was_made_of(framing: Framing, entries: list[
     records = [record(entry, delta) for delta, entry in enumerate(entries)]
     data = batch(base, records, framing=framing, flags=flags, producer=3, last_delta=20)
     header = read_header(memoryview(data), 0)
-    written = write_batch(header, [memoryview(one) for one in records])
-    part = write_batch(header, [memoryview(one) for one in records[1::2]])
+    written = write_batch(header, b"".join(records), len(records))
+    part = write_batch(header, b"".join(records[1::2]), len(records[1::2]))
 
     assert parse(Fetch(data, base)) == parse(Fetch(written, base))
     assert parse(Fetch(data, base)).records[1::2] == parse(Fetch(part, base)).records

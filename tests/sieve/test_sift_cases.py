@@ -23,6 +23,7 @@ from tests.sieve.batches import (
     legacy,
     patched,
     record,
+    sealed,
     simple,
 )
 from tests.sieve.framings import COMPRESSED, FRAMINGS, LZ4, ZSTD, Framing
@@ -178,6 +179,25 @@ def test_a_corrupt_batch_ends_the_sifting() -> None:
     assert (1, "its CRC does not hold") == (caught.value.base_offset, caught.value.reason)
     assert (DeadBatch(1, 2, "its CRC does not hold"),) == sifted.dead
     assert [0, 3] == parse(Fetch(bytes(sifted.data))).offsets
+
+
+def test_a_corrupt_batch_that_is_passed_over_can_take_none_of_its_neighbours_along() -> None:
+    """Its header is not to be believed either: it ends where the next batch begins, however far it says it goes."""
+    bad = patched(simple(1, HIT, HIT), LAST_DELTA_AT, ">i", 1_000_000)
+    bad = bad[:CRC_AT] + bytes(4) + bad[CRC_AT + 4 :]
+    sifted = Sieve(plain(), Inflater(LIMIT)).sift(bad + simple(3, NOISE) + simple(4, HIT), skip={1})
+
+    assert (DeadBatch(1, 2, "its CRC does not hold"),) == sifted.dead
+    assert [4] == parse(Fetch(bytes(sifted.data), 1)).offsets
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x82SNAPPY\x00" + struct.pack(">ii", 1, 1)], ids=["none", "xerial"])
+def test_an_empty_batch_that_claims_records_is_corrupt(payload: bytes) -> None:
+    """What a stock parser would stop at is not dropped as if it were noise."""
+    data = sealed(7, payload, attributes=2 if payload else 0, last_delta=2, count=3)
+
+    with pytest.raises(CorruptBatchError, match="it is empty and claims 3 records"):
+        sift(data)
 
 
 def test_a_set_grows_by_no_more_than_the_limit() -> None:
