@@ -9,22 +9,28 @@ What is different from the stock driver, and why:
   come out of order, and know only records, not the scanned position.
 - **Source partitions are held back** from their assignment until the worker is ready. Stock recovery resumes them,
   then awaits their seek, then clears the queues: what is delivered in between is lost or doubled.
+- **Connections** are our own (`app.runtime.connection`), and a background task of a client that dies ends the worker.
 - Committed records only are read, the fetch wait is a setting, and the producer is idempotent.
 """
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn, cast
 
 import aiokafka
+import aiokafka.client
 from faust.transport.consumer import RecordMap, ensure_TP
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
 from faust.types import TP
 
+from app.runtime.connection import create_connection
 from app.runtime.counts import Counts
 from app.runtime.ending import end_process
 from app.runtime.fetch_sift import FetchSift
+from app.runtime.in_flight import InFlight
 from app.sieve import Ledger
 from app.sieve.sift import Search
 
@@ -34,6 +40,7 @@ PRIVATE_NAMES: Final = (
     "aiokafka.AIOKafkaConsumer._fetch_max_wait_ms",
     "aiokafka.AIOKafkaConsumer._isolation_level",
     "aiokafka.AIOKafkaConsumer._subscription",
+    "aiokafka.client.AIOKafkaClient._sync_task",
     "faust.transport.consumer.Consumer._acked",
     "faust.transport.consumer.Consumer._acked_index",
     "faust.transport.consumer.Consumer._add_gap",
@@ -47,6 +54,7 @@ PRIVATE_NAMES: Final = (
     "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._create_worker_consumer",
     "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._ensure_consumer",
     "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._fetch_records",
+    "faust.transport.drivers.aiokafka.Producer._ensure_producer",
     "faust.transport.drivers.aiokafka.Producer._settings_extra",
 )
 
@@ -78,6 +86,11 @@ class SieveConsumerThread(AIOKafkaConsumerThread):
         self.sift = FetchSift(consumer._client.send, sieve.sieved_topics, sieve.search, sieve.skip_corrupt, _fail)
         consumer._client.send = self.sift
         return consumer
+
+    async def on_start(self) -> None:
+        """Start the client, and watch the task of it that nobody waits for."""
+        await super().on_start()
+        _end_with(self._ensure_consumer()._client._sync_task)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Hold the source partitions back before anyone hears of the assignment."""
@@ -147,19 +160,22 @@ class SieveConsumer(Consumer):
             self._counted_to[tp] = position
             self.counts.scanned += position - counted - sum(offset >= counted for offset in offsets)
 
-    def _settle(self, tp: TP) -> None:
-        """Take over what the streams have acknowledged; they write it down here and call nothing."""
-        acked = self._acked[tp]
-        for offset in acked:
-            self.ledger.done(tp, offset)
-        acked.clear()
+    def _forget_acks(self, tp: TP) -> None:
+        """Drop what the streams have acknowledged: they do when they go on, which is before effects are confirmed."""
+        self._acked[tp].clear()
         self._acked_index[tp].clear()
+
+    async def wait_empty(self) -> None:
+        """Wait for records in process and for effects that are not confirmed, then commit."""
+        await super().wait_empty()
+        await cast(SieveTransport, self.transport).in_flight.wait_empty()
+        await self.commit()
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         return (tp for tp in self.ledger if topics is None or tp in topics or tp.topic in topics)
 
     def _new_offset(self, tp: TP) -> int | None:
-        self._settle(tp)
+        self._forget_acks(tp)
         return self.ledger.committable(tp)
 
     def _should_commit(self, tp: TP, offset: int) -> bool:
@@ -170,8 +186,6 @@ class SieveConsumer(Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Commit what is finished before and after the streams come to rest, then forget the partitions."""
-        for tp in revoked:
-            self._settle(tp)
         await super().on_partitions_revoked(revoked)
         await self.force_commit(revoked)
         for tp in revoked:
@@ -202,6 +216,11 @@ class IdempotentProducer(Producer):
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
 
+    async def on_start(self) -> None:
+        """Start the client, and watch the task of it that nobody waits for."""
+        await super().on_start()
+        _end_with(self._ensure_producer().client._sync_task)
+
 
 class SieveTransport(Transport):
     """The driver that the worker uses, by the URL scheme `sieve+kafka`.
@@ -212,6 +231,7 @@ class SieveTransport(Transport):
         search: What finds a record that matters; None keeps all.
         skip_corrupt: Batches that may be passed over if they are corrupt: topic, partition, base offset.
         counts: Where scanned records are counted.
+        in_flight: What is not confirmed; a partition is not given up before it is.
     """
 
     Consumer: ClassVar[type[Consumer]] = SieveConsumer
@@ -222,6 +242,7 @@ class SieveTransport(Transport):
     search: Search | None = None
     skip_corrupt: tuple[tuple[str, int, int], ...] = ()
     counts: Counts
+    in_flight: InFlight
 
 
 def _positions(consumer: aiokafka.AIOKafkaConsumer) -> Iterable[tuple[Any, int]]:
@@ -233,6 +254,26 @@ def _positions(consumer: aiokafka.AIOKafkaConsumer) -> Iterable[tuple[Any, int]]
         state = assignment.state_value(tp)
         if state is not None and state.has_valid_position:
             yield tp, state.position
+
+
+def use_connections(*, into_buffer: bool) -> None:
+    """Give every client of this process our own connections.
+
+    Args:
+        into_buffer: Read responses into one buffer; else by the stock reader.
+    """
+    aiokafka.client.create_conn = functools.partial(create_connection, into_buffer=into_buffer)
+
+
+def _end_with(task: asyncio.Task[Any]) -> None:
+    """End the process when a client's metadata task dies: it would go on and never find a coordinator again."""
+
+    def end(ended: asyncio.Task[Any]) -> None:
+        error = None if ended.cancelled() else ended.exception()
+        if error is not None:
+            end_process(error, "the metadata of a Kafka client")
+
+    task.add_done_callback(end)
 
 
 def _fail(error: Exception) -> NoReturn:

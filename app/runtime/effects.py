@@ -1,4 +1,8 @@
-"""Effects: every send and every write of the worker, each confirmed before the next step goes on.
+"""Effects: every send and every write of the worker.
+
+Alerts and dead letters are confirmed before the step goes on. Matches and entries of the table are sent in order, and
+the step goes on; their record is done when they are confirmed. There is one deadline, that of the record as a whole
+(`app.runtime.in_flight`).
 
 A send that can never succeed becomes a dead letter, so that no record can crash-loop a worker. Any other failure
 ends the process at once and without a graceful stop, so that nothing more is committed.
@@ -8,6 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, cast
 
 import faust
 from aiokafka.errors import MessageSizeTooLargeError
@@ -17,6 +24,7 @@ from app.core.dead_letter import DeadLetter
 from app.core.engine import Route
 from app.errors import EffectError
 from app.runtime.counts import Counts
+from app.runtime.in_flight import Unconfirmed
 from app.runtime.records import (
     CUT_RECORD,
     Headers,
@@ -36,22 +44,31 @@ class TooLargeError(Exception):
 class Effects:
     """The sends and writes of one worker."""
 
-    def __init__(
-        self, app: faust.App, table: NewTermsTable, settings: Settings, timeout: float, counts: Counts
-    ) -> None:
-        """Bind to a started application; `timeout` in seconds holds for every single effect."""
+    def __init__(self, app: faust.App, table: NewTermsTable, settings: Settings, counts: Counts) -> None:
+        """Bind to an application."""
         self._app = app
         self._table = table
         self._settings = settings
-        self._timeout = timeout
         self._counts = counts
 
-    async def forward(self, route: Route, source: SourcePosition, raw: bytes) -> None:
-        """Send a match to the second step; too large for its topic, it becomes a dead letter."""
+    async def forward(self, route: Route, source: SourcePosition, raw: bytes) -> Unconfirmed | None:
+        """Send a match to the second step, in the order of calls; too large for its topic, it becomes a dead letter.
+
+        Returns:
+            What is still to be confirmed; None if nothing is.
+        """
+
+        async def instead(error: BaseException) -> None:
+            letter = DeadLetter("too_large", f"the match can't be forwarded: {error}")
+            await self.dead_letter(letter, source, raw)
+
+        topic = self._settings.matches_topic
         try:
-            await self._send(self._settings.matches_topic, route.key, raw, match_headers(route, source))
+            future = await self._hand_over(topic, route.key, raw, match_headers(route, source))
         except TooLargeError as error:
-            await self.dead_letter(DeadLetter("too_large", f"the match can't be forwarded: {error}"), source, raw)
+            await instead(error)
+            return None
+        return Unconfirmed(future, f"a record for topic {topic}", partial(_if_too_large, topic, len(raw), instead))
 
     async def alert(self, alert: Alert, rule_id: str, source: SourcePosition, raw: bytes) -> None:
         """Send an alert; too large for its topic although it was cut, it becomes a dead letter."""
@@ -72,15 +89,19 @@ class Effects:
             headers += cut_headers(len(raw), hashlib.sha256(raw).hexdigest())
             await self._send(self._settings.dead_letters_topic, key, raw[:CUT_RECORD], headers)
 
-    async def write(self, key: bytes, value: bytes) -> None:
-        """Write an entry of the new-terms table and wait until its changelog record is confirmed.
+    async def write(self, key: bytes, value: bytes) -> Unconfirmed:
+        """Write an entry of the new-terms table and send its changelog record, in the order of calls.
 
         Must be called while an event of the matches topic is processed: its partition is the entry's.
+
+        Returns:
+            What is still to be confirmed.
         """
-        try:
-            await asyncio.wait_for(self._table.write(key, value), self._timeout)
-        except Exception as error:
-            raise EffectError(f"an entry of the new-terms table was not confirmed: {error!r}") from error
+        change = self._table.put(key, value)
+        topic = self._table.changelog_topic_name
+        future = await self._hand_over(topic, change.key, change.value, [], change.partition)
+        future.add_done_callback(self._table.confirm)
+        return Unconfirmed(future, f"a record for topic {topic}")
 
     async def _send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
         """Send and wait for the acknowledgement.
@@ -88,13 +109,38 @@ class Effects:
         Raises:
             TooLargeError: It can never succeed.
         """
-        producer = await self._app.maybe_start_producer()
+        future = await self._hand_over(topic, key, value, headers)
         try:
-            await asyncio.wait_for(
-                producer.send_and_wait(topic, key, value, partition=None, timestamp=None, headers=headers),
-                self._timeout,
-            )
+            await future
         except Exception as error:
-            if isinstance(error, MessageSizeTooLargeError) or isinstance(error.__cause__, MessageSizeTooLargeError):
-                raise TooLargeError(f"{len(value)} bytes are too large for topic {topic}") from error
-            raise EffectError(f"a record for topic {topic} was not confirmed: {error!r}") from error
+            raise _told(error, topic, len(value)) from error
+
+    async def _hand_over(
+        self, topic: str, key: bytes, value: bytes, headers: Headers, partition: int | None = None
+    ) -> asyncio.Future[Any]:
+        """Queue a record with the producer, which waits while the queue of its partition is full.
+
+        Raises:
+            TooLargeError: It can never succeed.
+        """
+        try:
+            producer = await self._app.maybe_start_producer()
+            sent = await producer.send(topic, key, value, partition=partition, timestamp=None, headers=headers)
+        except Exception as error:
+            raise _told(error, topic, len(value)) from error
+        return cast("asyncio.Future[Any]", sent)
+
+
+async def _if_too_large(
+    topic: str, size: int, instead: Callable[[BaseException], Awaitable[None]], error: BaseException
+) -> None:
+    told = _told(error, topic, size)
+    if not isinstance(told, TooLargeError):
+        raise told from error
+    await instead(told)
+
+
+def _told(error: BaseException, topic: str, size: int) -> TooLargeError | EffectError:
+    if isinstance(error, MessageSizeTooLargeError) or isinstance(error.__cause__, MessageSizeTooLargeError):
+        return TooLargeError(f"{size} bytes are too large for topic {topic}")
+    return EffectError(f"a record for topic {topic} was not confirmed: {error!r}")

@@ -102,7 +102,8 @@ class FetchSift:
             self._overtaken[place] = offsets[place]
         data = fields[-1]
         if topic not in self._topics or not data:
-            return fields
+            # The parser keeps what it is given, and a view would keep the whole response.
+            return fields if isinstance(data, bytes) else (*fields[:-1], bytes(data or b""))
         skip = {offset for name, number, offset in self._skip if (name, number) == place}
         try:
             sifted = self._sieve.sift(data, skip)
@@ -125,7 +126,7 @@ class FetchSift:
             counts.batches += sifted.batches
             counts.dropped += sifted.dropped
             counts.kept += sifted.kept
-        return (*fields[:-1], sifted.data)
+        return (*fields[:-1], bytes(sifted.data))
 
     def _tell_gaps(self, offsets: dict[_Place, int]) -> None:
         """Say which offsets retention took before they were read: the client begins again at what is left."""

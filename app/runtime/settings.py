@@ -121,6 +121,9 @@ class Settings(BaseSettings):
     fetch_max_wait: Annotated[int, Field(ge=1, le=30_000)] = Field(
         500, description="Milliseconds that a fetch may wait for something new."
     )
+    buffered_receive: bool = Field(
+        True, description="Read responses into one buffer; false uses the Kafka client's own reader, which is slower."
+    )
     table_cache_bytes: Annotated[int, Field(ge=1_048_576)] = Field(
         8_388_608,
         description="RocksDB's block cache for each partition of the table; its write buffers take as much.",

@@ -1,7 +1,10 @@
 """The two steps of the worker, each in the order of its effects. This file is the heart of delivery.
 
-match:   decode and evaluate (pure) → dead letters, confirmed → forward, confirmed → done
-novelty: decode and evaluate (pure) → assess (pure) → alert, confirmed → table and changelog, confirmed → done
+match:   decode and evaluate (pure) → dead letters, confirmed → forward … confirmed → done
+novelty: decode and evaluate (pure) → assess (pure) → alert, confirmed → table and changelog … confirmed → done
+
+At the dots the next record may begin: what is sent there keeps its order, and is confirmed in the background. A new
+term is announced in the background as well, and only records of the same term wait for it.
 
 A crash before the table's write replays the record and gives the same alert id again; after it the applied
 position says that the record was judged. The table must never be written before its alert is confirmed.
@@ -9,14 +12,17 @@ position says that the record was judged. The table must never be written before
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from app.core.alert import Alert
 from app.core.dead_letter import DeadLetter
 from app.core.engine import Arrival, Engine
 from app.core.new_terms import decode_record, encode_record, epoch_of, term_key
 from app.runtime.counts import Counts
 from app.runtime.effects import Effects
+from app.runtime.in_flight import Unconfirmed
 from app.runtime.records import NotAMatchError, ReadHeaders, SourcePosition, read_match_headers
 
 _MILLISECOND = 1_000_000
@@ -41,22 +47,26 @@ class MatchStep:
         self._effects = effects
         self._counts = counts
 
-    async def process(self, record: Record) -> None:
-        """Process one source record to its end; returns when every effect is confirmed."""
+    async def process(self, record: Record) -> list[Unconfirmed]:
+        """Process one source record; it is done when what is returned is confirmed."""
         raw = record.value
+        unconfirmed: list[Unconfirmed] = []
         if raw is None:
             self._counts.null += 1
-            return
+            return unconfirmed
         if not self._engine.needles.is_candidate(raw):
             self._counts.scanned += 1
-            return
+            return unconfirmed
         self._counts.candidates += 1
         examination = self._engine.examine(raw, record.position.nanoseconds)
         for letter in examination.dead_letters:
             await self._effects.dead_letter(letter, record.position, raw)
         for route in examination.routes():
-            await self._effects.forward(route, record.position, raw)
+            sent = await self._effects.forward(route, record.position, raw)
+            if sent is not None:
+                unconfirmed.append(sent)
             self._counts.forwarded += 1
+        return unconfirmed
 
 
 class NoveltyStep:
@@ -78,19 +88,21 @@ class NoveltyStep:
         self._now = now
         self._topic_id = topic_id
         self._counts = counts
+        self._announcing: dict[bytes, asyncio.Task[None]] = {}
 
-    async def process(self, record: Record) -> None:
-        """Process one record of the matches topic to its end; returns when every effect is confirmed."""
+    async def process(self, record: Record) -> list[Unconfirmed]:
+        """Process one record of the matches topic; it is done when what is returned is confirmed."""
         raw = record.value
+        unconfirmed: list[Unconfirmed] = []
         if raw is None:
             letter = DeadLetter("not_a_match", "a record without a value")
             await self._effects.dead_letter(letter, record.position, b"")
-            return
+            return unconfirmed
         try:
             headers = read_match_headers(record.key, record.headers)
         except NotAMatchError as error:
             await self._effects.dead_letter(DeadLetter("not_a_match", str(error)), record.position, raw)
-            return
+            return unconfirmed
         examination = self._engine.examine(raw, headers.source.nanoseconds)
         if examination.event is None:
             # What can't be read was reported by the first step; here it can only be a difference of versions.
@@ -109,13 +121,36 @@ class NoveltyStep:
             await self._effects.dead_letter(DeadLetter("not_a_match", detail), headers.source, raw)
         for rule, term in due:
             key = term_key(rule.id, rule.fields, term)
+            await self._barrier(key)
             stored = self._read(key)
             known = None if stored is None else decode_record(stored)
             judgement = self._engine.judge(rule, term, examination, known, arrival, raw, self._now())
             if isinstance(judgement, DeadLetter):
                 await self._effects.dead_letter(judgement, headers.source, raw)
                 continue
-            if judgement.alert is not None:
-                await self._effects.alert(judgement.alert, rule.id, headers.source, raw)
-            await self._effects.write(key, encode_record(judgement.assessment.record))
+            entry = encode_record(judgement.assessment.record)
+            if judgement.alert is None:
+                unconfirmed.append(await self._effects.write(key, entry))
+            else:
+                announced = asyncio.create_task(
+                    self._announce(judgement.alert, rule.id, headers.source, raw, key, entry)
+                )
+                self._announcing[key] = announced
+                unconfirmed.append(Unconfirmed(self._announcing[key], "an alert or its entry"))
             self._counts.verdicts[judgement.assessment.verdict.value] += 1
+        return unconfirmed
+
+    async def _announce(
+        self, alert: Alert, rule_id: str, source: SourcePosition, raw: bytes, key: bytes, entry: bytes
+    ) -> None:
+        """Alert, and once that is confirmed write the entry."""
+        await self._effects.alert(alert, rule_id, source, raw)
+        await (await self._effects.write(key, entry)).future
+        del self._announcing[key]
+
+    async def _barrier(self, key: bytes) -> None:
+        """Wait while a new term is announced: what comes next of it must find its entry. Other terms go on."""
+        announced = self._announcing.get(key)
+        if announced is not None:
+            # A failure is told to the operator elsewhere, and ends the process.
+            await asyncio.wait([announced])

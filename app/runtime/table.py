@@ -1,31 +1,40 @@
-"""The new-terms table, whose writes can be awaited."""
+"""The new-terms table, whose changelog records can be awaited."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, NamedTuple
 
 import faust
-from faust.types import FutureMessage
+
+
+class Change(NamedTuple):
+    """A changelog record that is due: its partition, key and value."""
+
+    partition: int
+    key: bytes
+    value: bytes
 
 
 class NewTermsTable(faust.Table[bytes, bytes]):
-    """Faust sends a table's changelog records in the background and forgets them; this one waits."""
+    """Faust sends a table's changelog records in the background and forgets them; here they are handed out."""
 
-    _sent: FutureMessage | None = None
+    def on_key_set(self, key: bytes, value: bytes) -> None:
+        """Send nothing: whoever writes sends the change that `put` gives."""
 
-    def send_changelog(self, *args: Any, **kwargs: Any) -> FutureMessage:
-        """Send a change, and keep its future for `write`."""
-        self._sent = super().send_changelog(*args, **kwargs)
-        return self._sent
+    def put(self, key: bytes, value: bytes) -> Change:
+        """Write an entry, and give the changelog record that must be sent at once.
 
-    async def write(self, key: bytes, value: bytes) -> None:
-        """Write an entry; returns when its changelog record is acknowledged, raises what its sending raised.
-
-        Must run while an event is processed, whose partition becomes the entry's. Where the record could not even
-        be queued the future never ends: wait for this with a deadline.
+        Must run while an event is processed, whose partition becomes the entry's.
         """
         self[key] = value
-        sent, self._sent = self._sent, None
-        if sent is None:
-            raise RuntimeError("the table sent no changelog record")
-        await sent
+        partition = self.partition_for_key(key)
+        if partition is None:
+            raise RuntimeError("a table's partition is the event's, and there is none")
+        return Change(partition, key, value)
+
+    def confirm(self, sent: asyncio.Future[Any]) -> None:
+        """Keep how far the changelog holds what the database does; to be called when the record is acknowledged."""
+        if not sent.cancelled() and sent.exception() is None:
+            metadata = sent.result()
+            self.data.set_persisted_offset(metadata.topic_partition, metadata.offset)

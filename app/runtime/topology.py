@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import Any, Final, cast
 
 import faust
-from faust.types import EventT, StreamT
+from faust.types import TP, EventT, StreamT
 from yarl import URL
 
 from app.core.duration import SECOND, parse_duration
 from app.core.engine import Engine
 from app.runtime.counts import Counts
-from app.runtime.driver import SieveConsumer, SieveTransport
+from app.runtime.driver import SieveConsumer, SieveTransport, use_connections
 from app.runtime.effects import Effects
 from app.runtime.ending import end_process
+from app.runtime.in_flight import InFlight
 from app.runtime.records import ReadHeaders, SourcePosition
 from app.runtime.settings import Settings
 from app.runtime.steps import MatchStep, NoveltyStep, Record
 from app.runtime.table import NewTermsTable
+from app.sieve import Ledger
 
 logger = logging.getLogger("eximwatch")
 
@@ -29,6 +32,10 @@ READY_LINE: Final = "worker ready"
 _MAX_POLL_RECORDS = 20_000
 _FETCH_BYTES = 4 * 1024 * 1024
 _COUNTS_INTERVAL = 60.0
+_CHECK_INTERVAL = 1.0
+_MAX_IN_FLIGHT = 256
+_PRODUCER_LINGER = 0.003
+_PRODUCER_BATCH_BYTES = 256 * 1024
 
 
 class WorkerApp(faust.App):
@@ -75,12 +82,17 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
         broker_heartbeat_interval=_seconds(settings.session_timeout) / 10,
         broker_request_timeout=max(60.0, _seconds(settings.session_timeout) + 5),
         producer_acks=-1,
+        # The least time between two requests to a broker; the first goes at once. Gathers what else is due meanwhile.
+        producer_linger=_PRODUCER_LINGER,
         producer_request_timeout=60.0,
+        # What a partition gathers while its last request is under way; bounds what is in flight.
+        producer_max_batch_size=_PRODUCER_BATCH_BYTES,
         producer_max_request_size=settings.topic_max_bytes,
         # An event that is being processed at a graceful stop would be lost without it.
         stream_wait_empty=True,
         worker_redirect_stdouts=False,
     )
+    use_connections(into_buffer=settings.buffered_receive)
     app.transport = _transport(app, settings, engine, counts)
     app.producer_transport = _transport(app, settings, engine, counts)
     table = NewTermsTable(
@@ -92,11 +104,17 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
         options=_rocksdb_options(settings),
     )
     app.tables.add(table)
-    effects = Effects(app, table, settings, _seconds(settings.effect_timeout), counts)
+    effects = Effects(app, table, settings, counts)
     match = MatchStep(engine, effects, counts)
     novelty = NoveltyStep(engine, effects, table.get, time.time_ns, matches_topic_id, counts)
-    _add_agent(app, "match", list(settings.source_topics), match)
-    _add_agent(app, "novelty", [settings.matches_topic], novelty)
+    in_flight = InFlight(_MAX_IN_FLIGHT, _seconds(settings.effect_timeout), time.monotonic, end_process)
+    app.transport.in_flight = in_flight
+    _add_agent(app, "match", list(settings.source_topics), match, in_flight)
+    _add_agent(app, "novelty", [settings.matches_topic], novelty, in_flight)
+
+    @app.timer(_CHECK_INTERVAL)  # type: ignore[untyped-decorator]  # Faust leaves it untyped
+    async def check_in_flight() -> None:
+        in_flight.check()
 
     @app.timer(_COUNTS_INTERVAL)  # type: ignore[untyped-decorator]  # Faust leaves it untyped
     async def log_counts() -> None:
@@ -105,18 +123,30 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
     return app
 
 
-def _add_agent(app: WorkerApp, name: str, topics: list[str], step: MatchStep | NoveltyStep) -> None:
+def _add_agent(
+    app: WorkerApp, name: str, topics: list[str], step: MatchStep | NoveltyStep, in_flight: InFlight
+) -> None:
     source = app.topic(*topics, key_serializer="raw", value_serializer="raw")
 
     async def process(stream: StreamT[Any]) -> None:
         async for event in stream.events():
+            message = event.message
+            record = _record(event)
+            tp = TP(message.topic, message.partition)
+            done = partial(_done, cast(SieveConsumer, app.consumer).ledger, tp, event)
+            waiting = in_flight.begin(record.position, done)
             try:
-                await step.process(_record(event))
+                in_flight.expect(waiting, await step.process(record))
+                await in_flight.room()
             except Exception as error:  # noqa: BLE001 — an agent that raises would let Faust commit over the record
-                where = event.message
-                end_process(error, f"{where.topic}:{where.partition}:{where.offset}")
+                end_process(error, f"{message.topic}:{message.partition}:{message.offset}")
 
     app.agent(source, name=f"eximwatch.{name}", concurrency=1)(process)
+
+
+def _done(ledger: Ledger[TP], tp: TP, event: EventT[Any]) -> None:
+    """A record's effects are confirmed. Holding the event until then keeps it: Faust's table only refers to it."""
+    ledger.done(tp, event.message.offset)
 
 
 def _record(event: EventT[Any]) -> Record:

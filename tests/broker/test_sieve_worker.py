@@ -80,7 +80,6 @@ def test_stop_in_mid_batch_goes_on_there(kafka: Kafka | GivenKafka, topic_prefix
         installation.wait_caught_up(worker)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("sieve", ["true", "false"])
 def test_broker_that_dies_twice_costs_nothing(kafka: Kafka, topic_prefix: str, sieve: str) -> None:
     """The worker waits for its broker, or ends and is started again; either way every alert comes."""

@@ -17,6 +17,7 @@ from app.core.new_terms import TermRecord, decode_record, encode_record, epoch_o
 from app.errors import EffectError
 from app.runtime.counts import Counts
 from app.runtime.effects import Effects
+from app.runtime.in_flight import Unconfirmed
 from app.runtime.records import SourcePosition, match_headers
 from app.runtime.rules import build_engine, load_rules
 from app.runtime.settings import PACKAGED_RULES
@@ -49,9 +50,10 @@ class Recorder:
             raise EffectError(f"{name} was not confirmed")
         self.done.append((name, what))
 
-    async def forward(self, route: Route, *_: object) -> None:
-        """Note a match."""
+    async def forward(self, route: Route, *_: object) -> Unconfirmed:
+        """Note a match; it is confirmed at once."""
         await self._note("forward", route)
+        return _confirmed("a match")
 
     async def alert(self, alert: Alert, *_: object) -> None:
         """Note an alert."""
@@ -61,10 +63,11 @@ class Recorder:
         """Note a dead letter."""
         await self._note("dead_letter", letter.reason)
 
-    async def write(self, key: bytes, value: bytes) -> None:
-        """Note an entry, and keep it."""
+    async def write(self, key: bytes, value: bytes) -> Unconfirmed:
+        """Note an entry, and keep it; it is confirmed at once."""
         await self._note("write", decode_record(value))
         self.table[key] = value
+        return _confirmed("an entry")
 
 
 def _novelty(recorder: Recorder, topic_id: str = "topic") -> NoveltyStep:
@@ -76,8 +79,20 @@ def _match(value: bytes, offset: int = 5, route: Route = ROUTE) -> Record:
     return Record(position, route.key, value, list(match_headers(route, SOURCE)))
 
 
-def _run(step: MatchStep | NoveltyStep, record: Record) -> None:
-    asyncio.run(step.process(record))
+def _confirmed(what: str) -> Unconfirmed:
+    future = asyncio.get_running_loop().create_future()
+    future.set_result(None)
+    return Unconfirmed(future, what)
+
+
+def _run(step: MatchStep | NoveltyStep, *records: Record) -> None:
+    """Process records as a worker does: the next begins before the one before is confirmed."""
+
+    async def run() -> None:
+        unconfirmed = [effect for record in records for effect in await step.process(record)]
+        await asyncio.gather(*(effect.future for effect in unconfirmed))
+
+    asyncio.run(run())
 
 
 def _names(recorder: Recorder) -> list[str]:
@@ -135,6 +150,36 @@ def test_recreated_topic_is_another_epoch() -> None:
     counts = [record.count for name, record in recorder.done if name == "write"]
     assert [1, 2] == counts
     assert epoch_of("before", 1) != epoch_of("after", 1)
+
+
+def test_record_of_the_same_term_waits_for_the_announcement() -> None:
+    """New is a barrier for its term: the next one of it finds the entry and is known."""
+    recorder = Recorder()
+
+    _run(_novelty(recorder), *(_match(raw(event(host="mail01")), offset) for offset in (5, 6, 7)))
+
+    assert ["alert", "write", "write", "write"] == _names(recorder)
+    assert [1, 2, 3] == [record.count for name, record in recorder.done if name == "write"]
+
+
+def test_record_of_another_term_does_not_wait() -> None:
+    """While a new term is announced others are judged: one slow acknowledgement does not hold up the rest."""
+    recorder = Recorder()
+    names = ("sh", "perl", "nc")
+
+    _run(_novelty(recorder), *(_match(raw(event(host="mail01", name=name)), 5 + at) for at, name in enumerate(names)))
+
+    assert ["alert"] * 3 + ["write"] * 3 == _names(recorder)
+
+
+def test_failed_announcement_leaves_the_term_unknown_to_what_waits_for_it() -> None:
+    """The record behind the barrier is judged as the first was; the process ends before it matters."""
+    recorder = Recorder("alert")
+
+    with pytest.raises(EffectError):
+        _run(_novelty(recorder), *(_match(raw(event(host="mail01")), offset) for offset in (5, 6)))
+
+    assert {} == recorder.table
 
 
 def test_known_term_is_written_without_an_alert() -> None:
