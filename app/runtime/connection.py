@@ -12,6 +12,7 @@ Two things differ from the stock connection:
 from __future__ import annotations
 
 import asyncio
+import logging
 import struct
 import time
 import weakref
@@ -21,6 +22,8 @@ from typing import Any, Final
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import CorrelationIdError, KafkaConnectionError
 from aiokafka.protocol.fetch import FetchRequest_v0
+
+logger = logging.getLogger("eximwatch")
 
 PRIVATE_NAMES: Final = (
     "aiokafka.conn.AIOKafkaConnection._handle_frame",
@@ -33,6 +36,9 @@ PRIVATE_NAMES: Final = (
 
 _SIZE: Final = struct.Struct(">i")
 _FETCH: Final = FetchRequest_v0.API_KEY
+_MAX_SIZE: Final = 512 * 1024 * 1024
+"""Bytes of a response, far beyond what a fetch asks for; more is a stream out of step, or no broker."""
+
 _VIEW_FROM: Final = 4096
 """Bytes from which a read is given as a view: in a fetch response only record sets are that long."""
 
@@ -143,6 +149,9 @@ class _Frames(asyncio.BufferedProtocol):
             return
         if self._target.obj is self._head:
             (size,) = _SIZE.unpack(self._head)
+            if size > _MAX_SIZE:
+                self._close(ValueError(f"a response of {size} bytes: is this a Kafka broker?"))
+                return
             if size > 0:
                 self._expect_body(size)
                 return
@@ -152,7 +161,9 @@ class _Frames(asyncio.BufferedProtocol):
             return
         try:
             connection._handle_frame(frame)
-        except Exception as error:  # noqa: BLE001 — as the stock reader: whatever it is, the connection is of no use
+        except Exception as error:
+            # As the stock reader: whatever it is, the connection is of no use, and only the log has the cause.
+            logger.exception("unreadable response from %s:%s", connection.host, connection.port)
             self._close(error)
 
     def _expect_body(self, size: int) -> None:

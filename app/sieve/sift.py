@@ -154,9 +154,7 @@ class Sieve:
         except InflateError as error:
             raise CorruptBatchError(header.base_offset, str(error)) from None
         if not len(records) and header.record_count > 0:
-            raise CorruptBatchError(
-                header.base_offset, f"it is empty and claims {header.record_count} records"
-            )
+            raise CorruptBatchError(header.base_offset, f"it is empty and claims {header.record_count} records")
         hits, count = self._hits(records, header)
         if not count:
             return None
