@@ -30,7 +30,7 @@ READY_LINE: Final = "worker ready"
 """Begins the line that is logged whenever partitions are assigned and their tables are recovered."""
 
 _MAX_POLL_RECORDS = 20_000
-_FETCH_BYTES = 4 * 1024 * 1024
+_FETCH_BYTES = 8 * 1024 * 1024
 _COUNTS_INTERVAL = 60.0
 _CHECK_INTERVAL = 1.0
 _MAX_IN_FLIGHT = 256
