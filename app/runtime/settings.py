@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -74,6 +74,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
 
     brokers: Names = Field(("127.0.0.1:9092",), description="Kafka's bootstrap addresses, `host:port`.")
+    tls: bool = Field(False, description="Talk to Kafka over TLS; certificates and host names are checked.")
+    tls_ca: Path | None = Field(None, description="PEM file of the authorities to trust. Default: the system's.")
+    tls_cert: Path | None = Field(None, description="PEM file of the client's certificate, if Kafka asks for one.")
+    tls_key: Path | None = Field(None, description="PEM file of that certificate's key, not encrypted.")
     source_topics: Names = Field(
         ("process-events",), description="Topics that carry process events; any partitioning, any key."
     )
@@ -156,6 +160,14 @@ class Settings(BaseSettings):
         if not file:
             return init_settings, env_settings
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(file))
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if not self.tls and (self.tls_ca or self.tls_cert or self.tls_key):
+            raise ValueError("tls_ca, tls_cert and tls_key do nothing without tls: set EXIMWATCH_TLS=true")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together: set both or none")
+        return self
 
     @property
     def matches_topic(self) -> str:

@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 
 from app.core.clock import parse_iso_time
 from app.errors import BrokerError
+from app.runtime.link import client_config
 from app.runtime.settings import Settings
 
 logger = logging.getLogger("eximwatch")
@@ -81,14 +82,7 @@ def _begin_of_new_group(admin: AdminClient, settings: Settings) -> list[TopicPar
         for topic in settings.source_topics
         for partition in metadata.topics[topic].partitions
     ]
-    client = Consumer(
-        {
-            "bootstrap.servers": ",".join(settings.brokers),
-            "group.id": settings.topic_prefix,
-            "enable.auto.commit": False,
-            "log_level": 0,
-        }
-    )
+    client = Consumer({**client_config(settings), "group.id": settings.topic_prefix, "enable.auto.commit": False})
     try:
         committed = _committed(client, partitions)
         if any(place.offset >= 0 for place in committed):

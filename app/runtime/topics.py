@@ -10,7 +10,8 @@ from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from app.core.duration import SECOND
-from app.errors import BrokerError, TopicsError
+from app.errors import TopicsError
+from app.runtime.link import client_config, no_answer
 from app.runtime.settings import Settings
 
 MILLISECOND: Final = SECOND // 1000
@@ -109,7 +110,7 @@ def source_spec(name: str, settings: Settings) -> TopicSpec:
 
 def admin_client(settings: Settings) -> AdminClient:
     """A client for administration; connects when it is first used."""
-    return AdminClient({"bootstrap.servers": ",".join(settings.brokers), "log_level": 0})
+    return AdminClient({**client_config(settings)})
 
 
 def create(admin: AdminClient, specs: Sequence[TopicSpec], replication_factor: int) -> list[str]:
@@ -242,4 +243,4 @@ def _asked(request: Callable[[], _T]) -> _T:
     try:
         return request()
     except KafkaException as error:
-        raise BrokerError(f"Kafka does not answer: {error.args[0].str()}; check EXIMWATCH_BROKERS") from None
+        raise no_answer(error) from None

@@ -18,6 +18,7 @@ from app.runtime.driver import SieveConsumer, SieveTransport, use_connections
 from app.runtime.effects import Effects
 from app.runtime.ending import end_process
 from app.runtime.in_flight import InFlight
+from app.runtime.link import ssl_context
 from app.runtime.records import ReadHeaders, SourcePosition
 from app.runtime.settings import Settings
 from app.runtime.steps import MatchStep, NoveltyStep, Record
@@ -59,9 +60,11 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
         matches_topic_id: The id that the broker gave the matches topic; part of every applied position.
         counts: What is counted is counted there.
     """
+    context = ssl_context(settings)
     app = WorkerApp(
         settings.topic_prefix,
         broker=[URL(f"sieve+kafka://{broker}") for broker in settings.brokers],
+        broker_credentials=None if context is None else faust.SSLCredentials(context=context),
         datadir=str(settings.data_dir.absolute()),
         store=URL("rocksdb://"),
         key_serializer="raw",
@@ -82,7 +85,7 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
         broker_heartbeat_interval=_seconds(settings.session_timeout) / 10,
         broker_request_timeout=max(60.0, _seconds(settings.session_timeout) + 5),
         producer_acks=-1,
-        # The least time between two requests to a broker; the first goes at once. Gathers what else is due meanwhile.
+        # How long a record may wait for others to share its request: what it adds to the latency of each send.
         producer_linger=_PRODUCER_LINGER,
         producer_request_timeout=60.0,
         # What a partition gathers while its last request is under way; bounds what is in flight.

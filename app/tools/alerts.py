@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from app.core.event import JsonObject
 from app.errors import BrokerError, TopicsError
+from app.runtime.link import no_answer
 from app.tools.screen import json_line, plain
 
 _TIMEOUT = 20.0
@@ -37,12 +38,12 @@ class SeenAlert:
 
 
 def read_alerts(
-    brokers: Sequence[str], topic: str, start: Literal["earliest", "latest"], idle: float | None = None
+    link: Mapping[str, str | int], topic: str, start: Literal["earliest", "latest"], idle: float | None = None
 ) -> Iterator[SeenAlert | None]:
     """Alerts as they arrive; None whenever there was none for a moment.
 
     Args:
-        brokers: Bootstrap addresses.
+        link: How to reach Kafka, for confluent-kafka.
         topic: The topic of alerts.
         start: Whether to begin with the first or with the next alert.
         idle: End after this many seconds without an alert; None never ends.
@@ -53,13 +54,12 @@ def read_alerts(
     """
     consumer = Consumer(
         {
-            "bootstrap.servers": ",".join(brokers),
+            **link,
             "group.id": "eximwatch-alerts-tail",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "fetch.wait.max.ms": 50,
-            "log_level": 0,
         }
     )
     try:
@@ -83,12 +83,12 @@ def read_alerts(
 
 
 def tail(
-    brokers: Sequence[str], topic: str, start: Literal["earliest", "latest"], *, as_json: bool, count: int | None
+    link: Mapping[str, str | int], topic: str, start: Literal["earliest", "latest"], *, as_json: bool, count: int | None
 ) -> int:
     """Show alerts until interrupted, or until `count` were shown (None: no end). Returns how many were shown."""
     console = Console()
     shown = 0
-    for alert in read_alerts(brokers, topic, start):
+    for alert in read_alerts(link, topic, start):
         if alert is None:
             continue
         if as_json:
@@ -119,7 +119,7 @@ def _partitions(consumer: Consumer, topic: str) -> list[int]:
     try:
         metadata = consumer.list_topics(topic, timeout=_TIMEOUT).topics[topic]
     except KafkaException as error:
-        raise BrokerError(f"Kafka does not answer: {error.args[0].str()}; check EXIMWATCH_BROKERS") from None
+        raise no_answer(error) from None
     if metadata.error is not None or not metadata.partitions:
         raise TopicsError(f"topic {topic} does not exist; run `eximwatch topics create`")
     return sorted(metadata.partitions)

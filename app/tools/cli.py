@@ -157,8 +157,9 @@ def topics() -> None:
     """Create and check the topics of an installation."""
 
 
+_LINK_SETTINGS = ("brokers", "tls", "tls_ca", "tls_cert", "tls_key")
 _TOPIC_SETTINGS = (
-    "brokers",
+    *_LINK_SETTINGS,
     "source_topics",
     "topic_prefix",
     "partitions",
@@ -206,12 +207,14 @@ def check(**flags: str | None) -> None:
     help="The field that becomes the key.",
 )
 @click.option("--no-key", is_flag=True, help="Send without keys, so that the partition is random.")
-@setting_options("brokers")
-def produce(file: str, topic: str, key_field: str, brokers: str | None, *, no_key: bool) -> None:
+@setting_options(*_LINK_SETTINGS)
+def produce(file: str, topic: str, key_field: str, *, no_key: bool, **flags: str | None) -> None:
     """Send every line of FILE as one record; returns when all are confirmed."""
+    from app.runtime.link import client_config
     from app.tools.produce import produce_file
 
-    sent, keyless = produce_file(load_settings(brokers=brokers).brokers, file, topic, None if no_key else key_field)
+    link = client_config(load_settings(**flags))
+    sent, keyless = produce_file(link, file, topic, None if no_key else key_field)
     say(f"{sent} records sent to {topic}" + (f", {keyless} of them without a key" if keyless else ""))
 
 
@@ -236,14 +239,15 @@ def alerts() -> None:
     help="Begin with the first alert that the topic holds, or with the next one.",
 )
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N alerts.")
-@setting_options("brokers", "topic_prefix")
+@setting_options(*_LINK_SETTINGS, "topic_prefix")
 def tail(start: Literal["earliest", "latest"], count: int | None, *, as_json: bool, **flags: str | None) -> None:
     """Show alerts as they arrive, until interrupted."""
+    from app.runtime.link import client_config
     from app.tools.alerts import tail as tail_alerts
 
     settings = load_settings(**flags)
     with contextlib.suppress(KeyboardInterrupt):
-        tail_alerts(settings.brokers, settings.alerts_topic, start, as_json=as_json, count=count)
+        tail_alerts(client_config(settings), settings.alerts_topic, start, as_json=as_json, count=count)
 
 
 @cli.command(epilog=examples("eximwatch demo", "EXIMWATCH_BROKERS=127.0.0.1:9092 eximwatch demo --external"))

@@ -109,7 +109,7 @@ def _play_and_watch(
     try:
         with _live(board, console) as show:
             ended = last = time.monotonic()
-            for alert in read_alerts(stage.brokers, stage.alerts_topic, "earliest"):
+            for alert in read_alerts(stage.link, stage.alerts_topic, "earliest"):
                 now = time.monotonic()
                 if alert is not None:
                     last = now
@@ -157,11 +157,10 @@ def _play(stage: Stage, board: Board, stop: threading.Event) -> None:
 def _send_all(stage: Stage, board: Board, stop: threading.Event) -> None:
     producer = Producer(
         {
-            "bootstrap.servers": ",".join(stage.brokers),
+            **stage.link,
             "partitioner": "murmur2_random",
             "acks": "all",
             "linger.ms": 0,
-            "log_level": 0,
         }
     )
     begin = time.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -15,11 +15,11 @@ from app.tools.lines import Progress, candidate_lines, open_lines
 _FLUSH_TIMEOUT = 60.0
 
 
-def produce_file(brokers: Sequence[str], name: str, topic: str, key_field: str | None) -> tuple[int, int]:
+def produce_file(link: Mapping[str, str | int], name: str, topic: str, key_field: str | None) -> tuple[int, int]:
     """Send every line that is not empty, as it is, and wait until all are confirmed.
 
     Args:
-        brokers: Bootstrap addresses.
+        link: How to reach Kafka, for confluent-kafka.
         name: A file of lines, as for `replay`.
         topic: Where to send them.
         key_field: The field whose first value becomes the record's key; None sends without keys. Lines that
@@ -41,12 +41,11 @@ def produce_file(brokers: Sequence[str], name: str, topic: str, key_field: str |
     # Java's partitioner, so that keyed records go where every other Kafka client would put them.
     producer = Producer(
         {
-            "bootstrap.servers": ",".join(brokers),
+            **link,
             "partitioner": "murmur2_random",
             "acks": "all",
             "message.max.bytes": 100_000_000,
             "linger.ms": 5,
-            "log_level": 0,
         }
     )
     sent = keyless = 0

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +20,7 @@ from confluent_kafka.admin import AdminClient
 from app.core.rule import longest_window
 from app.errors import BrokerError
 from app.runtime import topics
+from app.runtime.link import client_config
 from app.runtime.rules import load_rules
 from app.runtime.settings import ENV_PREFIX, PACKAGED_RULES, load_settings
 from app.tools.embedded_broker import EmbeddedBroker
@@ -40,6 +41,7 @@ class Stage:
     """A broker that is ready: its address, the names in use, and what a person should know of it."""
 
     brokers: tuple[str, ...]
+    link: Mapping[str, str | int]
     prefix: str
     source_topic: str
     embedded: bool
@@ -56,13 +58,13 @@ def embedded_stage() -> Iterator[Stage]:
     """A broker inside this process; everything on it is gone at the end."""
     with EmbeddedBroker() as broker:
         settings = load_settings(
-            brokers=(broker.brokers,), partitions=PARTITIONS, topic_prefix=_PREFIX, source_topics=(SOURCE,)
+            brokers=(broker.brokers,), tls=False, partitions=PARTITIONS, topic_prefix=_PREFIX, source_topics=(SOURCE,)
         )
         for spec in topics.declare(settings, 0):
             broker.create_topic(spec.name, spec.partitions)
         broker.create_topic(SOURCE, PARTITIONS)
         title = f"demo broker at {broker.brokers}, nothing survives exit"
-        yield Stage((broker.brokers,), settings.topic_prefix, SOURCE, True, title)
+        yield Stage((broker.brokers,), client_config(settings), settings.topic_prefix, SOURCE, True, title)
 
 
 @contextmanager
@@ -82,7 +84,8 @@ def external_stage(brokers: Sequence[str]) -> Iterator[Stage]:
     admin = topics.admin_client(settings)
     created = topics.create(admin, own, _BROKER_DEFAULT)
     try:
-        yield Stage(settings.brokers, prefix, source, False, f"Kafka at {', '.join(brokers)}, topics {prefix}.*")
+        title = f"Kafka at {', '.join(brokers)}, topics {prefix}.*"
+        yield Stage(settings.brokers, client_config(settings), prefix, source, False, title)
     finally:
         _delete(admin, created)
 
@@ -140,7 +143,12 @@ class _Log:
 
 def _environment(stage: Stage, alert_from: str, data_dir: str) -> dict[str, str]:
     """The caller's environment without settings of its own, which are not meant for the demo."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
+    kept = f"{ENV_PREFIX}TLS"
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(ENV_PREFIX) or (name.startswith(kept) and not stage.embedded)
+    }
     settings = {
         "BROKERS": ",".join(stage.brokers),
         "SOURCE_TOPICS": stage.source_topic,

@@ -13,7 +13,7 @@ CODECS: Final = ("none", "lz4", "zstd")
 SIZES: Final = ("large", "small")
 RATES: Final = (2000, 0, 50)
 MANY_MATCHES: Final = 50
-PARTS: Final = ("table", "workers", "matches", "latency")
+PARTS: Final = ("table", "workers", "tls", "matches", "latency")
 
 HEADLINE_SIZE: Final = "large"
 HEADLINE_RATE: Final = 2000

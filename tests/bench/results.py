@@ -133,6 +133,7 @@ class WorkerCount(msgspec.Struct, frozen=True):
     others: float
     span: Span | None = None
     error: str | None = None
+    tls: bool = False
 
 
 class Results(msgspec.Struct):
@@ -147,7 +148,6 @@ class Results(msgspec.Struct):
     match_costs: list[MatchCost] = msgspec.field(default_factory=list)
     workers: list[WorkerCount] = msgspec.field(default_factory=list)
     latency: Latency | None = None
-    tls: str = ""
     failures: dict[str, str] = msgspec.field(default_factory=dict)
     medians: list[dict[str, str | float]] = msgspec.field(default_factory=list)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from tests.bench import floor, latency, machine
@@ -16,9 +18,8 @@ from tests.bench.options import Options, is_headline
 from tests.bench.results import Cell, MatchCost, Measurement, Results, Span, WorkerCount
 from tests.bench.surroundings import QUIET, Surroundings
 from tests.bench.worker_span import run_workers
+from tests.broker.certificates import make_certificate
 from tests.broker.kafka import Kafka
-
-TLS: Final = "not available: the worker has no TLS settings yet"
 
 _HEAP: Final = "1g"
 # What else a Kafka of the tests does is meant for quick starts and stops: a server's own compiler is off there.
@@ -30,10 +31,11 @@ _QUICK_LATENCY_S: Final = 5.0
 
 def run(options: Options) -> Results:
     """Measure everything that was chosen; results are saved after every step."""
-    results = Results(machine.facts(), machine.versions(), _shown(options), tls=TLS)
+    results = Results(machine.facts(), machine.versions(), _shown(options))
     parts: dict[str, Callable[[Options, Results], None]] = {
         "table": _table,
         "workers": _workers,
+        "tls": _tls,
         "matches": _matches,
         "latency": _latency,
     }
@@ -94,6 +96,20 @@ def _workers(options: Options, results: Results) -> None:
                 found = _span(kafka, partial(run_workers, kafka.brokers, source, workers=workers))
                 _say(f"{workers} workers, round {number}: {_told(*found)}")
                 results.workers.append(WorkerCount(workers, number, *found))
+
+
+def _tls(options: Options, results: Results) -> None:
+    """One worker over TLS; beside it stands one worker of the part before."""
+    count = 100_000 if options.quick else 1_500_000
+    with tempfile.TemporaryDirectory() as folder:
+        certificate = make_certificate(Path(folder))
+        with Kafka(heap=_HEAP, jvm_options=_JVM, keystore=certificate.keystore) as kafka:
+            source = Corpus(kafka.brokers, Cell("lz4", "large", 2000), Events("large")).source(count)
+            link = {"BROKERS": kafka.tls_brokers, "TLS": "true", "TLS_CA": str(certificate.authority)}
+            for number in range(1, options.repeats + 1):
+                others, span, error = _span(kafka, partial(run_workers, kafka.brokers, source, link=link))
+                _say(f"1 worker over TLS, round {number}: {_told(others, span, error)}")
+                results.workers.append(WorkerCount(1, number, others, span, error, tls=True))
 
 
 def _matches(options: Options, results: Results) -> None:

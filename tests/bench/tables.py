@@ -79,11 +79,11 @@ def rest(results: Results) -> str:
         cpu, wall = _middle(costs, lambda s: s.cpu_us), _middle(costs, lambda s: s.seconds / s.events * 1e6)
         what = _said(costs) if cpu is None or wall is None else f"{cpu:,.0f} µs of CPU, {wall:,.0f} µs of wall time"
         rows.append([f"a match through both steps, {kind} term", what])
-    for count in dict.fromkeys(found.workers for found in results.workers):
-        found = [entry for entry in results.workers if entry.workers == count]
+    for count, tls in dict.fromkeys((found.workers, found.tls) for found in results.workers):
+        found = [entry for entry in results.workers if (entry.workers, entry.tls) == (count, tls)]
         rate, cpu = _middle(found, lambda s: s.rate / 1000), _middle(found, lambda s: s.cpu_us)
         what = _said(found) if rate is None or cpu is None else f"{rate:,.0f} k events/s, {cpu:.2f} µs of CPU an event"
-        rows.append([f"{count} worker{'s' if count > 1 else ''}, lz4", what])
+        rows.append([f"{count} worker{'s' if count > 1 else ''}, lz4{', TLS' if tls else ''}", what])
     if results.latency:
         late = results.latency
         rows.append(
@@ -93,7 +93,6 @@ def rest(results: Results) -> str:
                 f"the worker takes {late.worker_cpu_share:.0%} of a core",
             ]
         )
-    rows.append(["TLS", results.tls])
     rows += [[f"{part} failed", why] for part, why in results.failures.items()]
     return markdown(["also", "figure"], rows)
 

@@ -15,7 +15,7 @@ _CELL = Cell("lz4", "large", 2000)
 
 
 def _results() -> Results:
-    results = Results({"cores": "2"}, {"Python": "3"}, {"started": "today", "repeats": "3"}, tls="not available")
+    results = Results({"cores": "2"}, {"Python": "3"}, {"started": "today", "repeats": "3"})
     for number, seconds in enumerate((1.0, 2.0, 4.0)):
         ours, theirs = Span(1_000_000, seconds, 2.0, 10**8), Span(1_000_000, seconds * 4, 8.0, 4 * 10**8)
         results.measurements.append(Measurement(WORKER, _CELL, number, 0.0, ours))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Final
 
@@ -31,7 +32,7 @@ _SHORT_WAIT_MS: Final = 50
 _MARKER_NAME: Final = re.compile(rf"\b{MARKER}[0-9]+\b".encode())
 
 
-def installation(brokers: str, topic: str, fetch_max_wait: int) -> Installation:
+def installation(brokers: str, topic: str, fetch_max_wait: int, link: Mapping[str, str] | None = None) -> Installation:
     """Topics of a new prefix, and settings for workers that read this source; the rest as users have it.
 
     Args:
@@ -39,8 +40,9 @@ def installation(brokers: str, topic: str, fetch_max_wait: int) -> Installation:
         topic: The source.
         fetch_max_wait: Milliseconds. As the worker gets ready, a fetch of its empty topics is under way, and the
             source has to wait for its end: half a second with the default, which belongs to the start-up.
+        link: Settings of the link to Kafka; by default it is in the clear.
     """
-    settings = {"SOURCE_TOPICS": topic, "FETCH_MAX_WAIT": str(fetch_max_wait), "SESSION_TIMEOUT": "30s"}
+    settings = {"SOURCE_TOPICS": topic, "FETCH_MAX_WAIT": str(fetch_max_wait), "SESSION_TIMEOUT": "30s", **(link or {})}
     made = Installation(brokers, f"bench-{uuid.uuid4().hex[:8]}", settings=settings)
     done = made.run("topics", "create")
     if done.returncode != 0:
@@ -56,7 +58,9 @@ def alerts_consumer(brokers: str, made: Installation, offset: int = 0) -> Consum
     return consumer
 
 
-def run_workers(brokers: str, source: Source, *, workers: int = 1, sieve: bool = True) -> Span:
+def run_workers(
+    brokers: str, source: Source, *, workers: int = 1, sieve: bool = True, link: Mapping[str, str] | None = None
+) -> Span:
     """Run one worker or more over a source from its beginning.
 
     Several must join in one rebalance: the broker has to wait for them.
@@ -65,7 +69,7 @@ def run_workers(brokers: str, source: Source, *, workers: int = 1, sieve: bool =
         ContenderError: One ended, was too slow, or forwarded something else than the matches.
     """
     with ExitStack() as stack:
-        made = stack.enter_context(installation(brokers, source.topic, _SHORT_WAIT_MS))
+        made = stack.enter_context(installation(brokers, source.topic, _SHORT_WAIT_MS, link))
         stack.callback(delete, brokers, made.names.values())
         consumer = alerts_consumer(brokers, made)
         stack.callback(consumer.close)

@@ -22,7 +22,7 @@ from confluent_kafka.admin import AdminClient
 from tests.broker import archive, jars
 from tests.broker.process import Child, Guard
 from tests.broker.records import Outgoing, produce, read_topic
-from tests.broker.settings import HOST, JVM_OPTIONS, free_ports, server_properties
+from tests.broker.settings import HOST, JVM_OPTIONS, free_ports, server_properties, tls_properties
 from tests.broker.topics import Topic, committed_offsets, create_topics
 from tests.broker.waiting import wait_until
 
@@ -58,6 +58,7 @@ class Kafka:
         log: Path | None = None,
         jvm_options: tuple[str, ...] = (),
         use_archive: bool = True,
+        keystore: Path | None = None,
     ) -> None:
         """Prepare only; nothing is fetched or started.
 
@@ -67,6 +68,7 @@ class Kafka:
             log: File for Kafka's own log; by default in the directory that `close` removes.
             jvm_options: More options for the JVM.
             use_archive: Start with the class-data archive, which is made if it is missing.
+            keystore: PEM file of a server's key and certificate, for a second listener with TLS; by default none.
         """
         self._overrides = dict(overrides or {})
         self._log = log
@@ -74,7 +76,8 @@ class Kafka:
         self._use_archive = use_archive
         self._guard: Guard | None = None
         self._child: Child | None = None
-        self._port = 0
+        self._keystore = keystore
+        self._port = self._tls_port = 0
 
     def __enter__(self) -> Self:
         """Start it."""
@@ -94,6 +97,11 @@ class Kafka:
     def brokers(self) -> str:
         """The address for clients; the same after a restart."""
         return f"{HOST}:{self._port}"
+
+    @property
+    def tls_brokers(self) -> str:
+        """The address for clients with TLS, if there is a keystore."""
+        return f"{HOST}:{self._tls_port}"
 
     @property
     def log(self) -> Path:
@@ -185,9 +193,12 @@ class Kafka:
     def _start_new(self, command: list[str]) -> None:
         folder = Path(tempfile.mkdtemp(prefix="eximwatch-kafka-"))
         self._guard = Guard(folder)
-        self._port, controller = free_ports()
+        self._port, self._tls_port, controller = free_ports(3)
+        overrides = self._overrides
+        if self._keystore is not None:
+            overrides = {**tls_properties(self._port, self._tls_port, controller, self._keystore), **overrides}
         properties = folder / "server.properties"
-        properties.write_text(server_properties(folder / "data", self._port, controller, self._overrides))
+        properties.write_text(server_properties(folder / "data", self._port, controller, overrides))
         # Native libraries are unpacked to the JVM's temporary directory, and stay there when it is killed.
         kept_here = (f"-Djava.io.tmpdir={folder}", f"-XX:ErrorFile={folder / 'hs_err.log'}")
         command = [command[0], *kept_here, *command[1:]]

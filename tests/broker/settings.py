@@ -34,16 +34,27 @@ JVM_OPTIONS: Final = (
 )
 
 
-def free_ports() -> tuple[int, int]:
-    """Two ports that were free a moment ago."""
+def free_ports(count: int = 2) -> tuple[int, ...]:
+    """Ports that were free a moment ago."""
     found: list[int] = []
-    while len(found) < 2:
+    while len(found) < count:
         # Not `random`: test runs seed it, and two at a time would choose the same.
         port = secrets.choice(_PORTS)
         with socket.socket() as probe:
             if port not in found and probe.connect_ex((HOST, port)) != 0:
                 found.append(port)
-    return found[0], found[1]
+    return tuple(found)
+
+
+def tls_properties(port: int, tls_port: int, controller: int, keystore: Path) -> dict[str, str]:
+    """What adds a listener with TLS; `keystore` is a PEM file with the server's key and certificate."""
+    return {
+        "listeners": f"CLIENT://{HOST}:{port},TLS://{HOST}:{tls_port},CONTROLLER://{HOST}:{controller}",
+        "advertised.listeners": f"CLIENT://{HOST}:{port},TLS://{HOST}:{tls_port}",
+        "listener.security.protocol.map": "CLIENT:PLAINTEXT,TLS:SSL,CONTROLLER:PLAINTEXT",
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(keystore),
+    }
 
 
 def server_properties(data: Path, port: int, controller: int, overrides: Mapping[str, str]) -> str:

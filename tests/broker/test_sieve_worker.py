@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from tests.broker.history import history, replayed
 from tests.broker.installation import Installation
@@ -97,6 +99,43 @@ def test_broker_that_dies_twice_costs_nothing(kafka: Kafka, topic_prefix: str, s
             kafka.kill()
             kafka.restart()
         wait_until(lambda: reached(due), 120, "the worker to catch up")
+
+
+@pytest.mark.parametrize("sieve", ["true", "false"])
+def test_records_that_retention_took_are_told(kafka: Kafka | GivenKafka, topic_prefix: str, sieve: str) -> None:
+    """A worker that was away too long says which offsets it never saw, by partition, and goes on with what is left."""
+    noise = [record.keyed for record in history(21, 0, noise=400)]
+    with Installation(kafka.brokers, topic_prefix, settings={**_SETTINGS, "SIEVE": sieve}).create() as installation:
+        source = installation.source()
+        worker = installation.worker()
+        installation.play(noise)
+        installation.wait_caught_up(worker)
+        assert 0 == worker.stop()
+        committed = {place: offset for place, offset in installation.committed().items() if place[0] == source}
+        ends = {(topic, partition): offset + 1 for topic, partition, offset in installation.play(noise)}
+        _delete_records(kafka.brokers, ends)
+        installation.play(noise)
+        worker.start()
+        installation.wait_caught_up(worker)
+
+        expected = {
+            f"gap: {topic}:{partition} offsets {committed[topic, partition]} to {end - 1} were deleted by retention"
+            for (topic, partition), end in ends.items()
+        }
+        assert expected == {
+            line.split("eximwatch: ")[1].removesuffix(" before they were read") for line in _gaps(worker)
+        }
+
+
+def _gaps(worker: Worker) -> list[str]:
+    return [line for line in worker.output().splitlines() if "eximwatch: gap: " in line]
+
+
+def _delete_records(brokers: str, ends: dict[tuple[str, int], int]) -> None:
+    """As retention does: the log of each partition begins here from now on."""
+    places = [TopicPartition(topic, partition, end) for (topic, partition), end in ends.items()]
+    for deleted in AdminClient({"bootstrap.servers": brokers}).delete_records(places).values():
+        deleted.result(30)
 
 
 @pytest.mark.slow
