@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn, cast
 
@@ -26,6 +28,7 @@ from faust.transport.consumer import RecordMap, ensure_TP
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
 from faust.types import TP
 
+from app.errors import EffectError
 from app.runtime.connection import create_connection
 from app.runtime.counts import Counts
 from app.runtime.ending import end_process
@@ -33,6 +36,8 @@ from app.runtime.fetch_sift import FetchSift
 from app.runtime.in_flight import InFlight
 from app.sieve import Ledger
 from app.sieve.sift import Search
+
+logger = logging.getLogger("eximwatch")
 
 PRIVATE_NAMES: Final = (
     "aiokafka.AIOKafkaConsumer._client",
@@ -63,10 +68,11 @@ FETCH_MAX_BYTES: Final = 16 * 1024 * 1024
 
 
 class Fetched(NamedTuple):
-    """Records by partition, and the position of every assigned partition at the moment they were taken."""
+    """Records by partition, the position of every assigned partition when they were taken, and the assignment."""
 
     records: Mapping[Any, Sequence[Any]]
     positions: Mapping[TP, int]
+    assignment: object
 
 
 class SieveConsumerThread(AIOKafkaConsumerThread):
@@ -102,18 +108,25 @@ class SieveConsumerThread(AIOKafkaConsumerThread):
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def release(self) -> None:
-        """Let the held partitions go."""
-        await self.call_thread(self._release)
+        """Let go what is held now; what a later assignment holds back stays held."""
+        await self.call_thread(self._release, self._held)
 
-    async def _release(self) -> None:
+    async def _release(self, held: frozenset[aiokafka.TopicPartition]) -> None:
+        if held is not self._held:
+            return
         consumer = self._ensure_consumer()
-        held, self._held = self._held & consumer.assignment(), frozenset()
-        consumer.resume(*held)
+        self._held = frozenset()
+        consumer.resume(*held & consumer.assignment())
+
+    def current_assignment(self) -> object:
+        """The client's assignment: another object after every rebalance, None before the first."""
+        return _assignment(self._ensure_consumer())
 
     async def _fetch_records(self, consumer: aiokafka.AIOKafkaConsumer, *args: Any, **kwargs: Any) -> Any:
         records = await super()._fetch_records(consumer, *args, **kwargs)
         # No await from here to the return: records and positions belong together.
-        return Fetched(records, {ensure_TP(tp): position for tp, position in _positions(consumer)})
+        positions = {ensure_TP(tp): position for tp, position in _positions(consumer)}
+        return Fetched(records, positions, _assignment(consumer))
 
 
 class SieveConsumer(Consumer):
@@ -126,6 +139,7 @@ class SieveConsumer(Consumer):
         self.ledger: Ledger[TP] = Ledger()
         self.counts: Counts = cast(SieveTransport, self.transport).counts
         self._counted_to: dict[TP, int] = {}
+        self._given_up: weakref.WeakSet[object] = weakref.WeakSet()
 
     def _new_consumer_thread(self) -> SieveConsumerThread:
         return SieveConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -142,7 +156,11 @@ class SieveConsumer(Consumer):
             return {}
         fetched = await self._thread.getmany(active, timeout)
         if not isinstance(fetched, Fetched):
-            return fetched  # the flow was stopped meanwhile
+            return fetched
+        if fetched.assignment in self._given_up:
+            # A fetch that waited while its partitions were revoked. Its position is past records that were dropped
+            # from the queues; whoever has the partitions now begins at what is committed.
+            return {}
         acked = self.app.topics.acks_enabled_for
         for tp, position in fetched.positions.items():
             if acked(tp.topic):
@@ -150,12 +168,21 @@ class SieveConsumer(Consumer):
         return fetched.records
 
     def _register(self, tp: TP, offsets: list[int], position: int) -> None:
+        known = self.ledger.position(tp)
+        if known is not None and position < known:
+            logger.critical(
+                "%s:%d: the broker lost the end of its log; it was read to offset %d and is read from %d again",
+                *tp,
+                known,
+                offsets[0] if offsets else position,
+            )
         self.ledger.register(tp, offsets, position)
         sift = self._thread.sift
         if sift is None or tp.topic not in cast(SieveTransport, self.transport).sieved_topics:
             return
-        # What is read again after a seek is not counted again.
-        counted = self._counted_to.setdefault(tp, sift.started.get(tp, position))
+        # What is read again after a seek is not counted again, nor what another worker read meanwhile.
+        started = sift.started.get(tp, position)
+        counted = self._counted_to[tp] = max(self._counted_to.get(tp, started), started)
         if position > counted:
             self._counted_to[tp] = position
             self.counts.scanned += position - counted - sum(offset >= counted for offset in offsets)
@@ -166,10 +193,19 @@ class SieveConsumer(Consumer):
         self._acked_index[tp].clear()
 
     async def wait_empty(self) -> None:
-        """Wait for records in process and for effects that are not confirmed, then commit."""
-        await super().wait_empty()
-        await cast(SieveTransport, self.transport).in_flight.wait_empty()
-        await self.commit()
+        """Wait for records in process and for effects that are not confirmed, then commit.
+
+        Ends the process when that takes longer than an effect may: with Kafka out of reach it would take for ever.
+        """
+        in_flight = cast(SieveTransport, self.transport).in_flight
+        try:
+            async with asyncio.timeout(in_flight.timeout):
+                await super().wait_empty()
+                await in_flight.wait_empty()
+                await self.commit()
+        except TimeoutError:
+            error = EffectError(f"what was begun could not be finished and committed within {in_flight.timeout:g} s")
+            end_process(error, "the end of an assignment")
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         return (tp for tp in self.ledger if topics is None or tp in topics or tp.topic in topics)
@@ -186,10 +222,18 @@ class SieveConsumer(Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Commit what is finished before and after the streams come to rest, then forget the partitions."""
+        ending = self._thread.current_assignment()
+        if ending is not None:
+            self._given_up.add(ending)
+        if self.app.should_stop:
+            await self.wait_empty()  # Faust does not wait then
         await super().on_partitions_revoked(revoked)
         await self.force_commit(revoked)
+        sift = self._thread.sift
         for tp in revoked:
             self.ledger.clear(tp)
+            if sift is not None:
+                sift.started.pop(tp, None)
 
     async def perform_seek(self) -> None:
         """Seek to what is committed; what was registered is read again.
@@ -245,9 +289,13 @@ class SieveTransport(Transport):
     in_flight: InFlight
 
 
-def _positions(consumer: aiokafka.AIOKafkaConsumer) -> Iterable[tuple[Any, int]]:
+def _assignment(consumer: aiokafka.AIOKafkaConsumer) -> Any:
     subscription = consumer._subscription.subscription
-    assignment = None if subscription is None else subscription.assignment
+    return None if subscription is None else subscription.assignment
+
+
+def _positions(consumer: aiokafka.AIOKafkaConsumer) -> Iterable[tuple[Any, int]]:
+    assignment = _assignment(consumer)
     if assignment is None:
         return
     for tp in assignment.tps:

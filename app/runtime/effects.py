@@ -4,16 +4,15 @@ Alerts and dead letters are confirmed before the step goes on. Matches and entri
 the step goes on; their record is done when they are confirmed. There is one deadline, that of the record as a whole
 (`app.runtime.in_flight`).
 
-A send that can never succeed becomes a dead letter, so that no record can crash-loop a worker. Any other failure
-ends the process at once and without a graceful stop, so that nothing more is committed.
+What the producer finds too large becomes a dead letter, so that no record can crash-loop a worker. Any other failure
+ends the process at once and without a graceful stop, so that nothing more is committed. That a broker refuses a record
+for its size is one: the idempotent producer's numbering is broken by then. `topics check` makes sure that it can't be.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any, cast
 
 import faust
@@ -38,7 +37,7 @@ from app.runtime.table import NewTermsTable
 
 
 class TooLargeError(Exception):
-    """The broker or the producer will never take this record."""
+    """The producer will never take this record, which is no larger than our topics take."""
 
 
 class Effects:
@@ -57,18 +56,13 @@ class Effects:
         Returns:
             What is still to be confirmed; None if nothing is.
         """
-
-        async def instead(error: BaseException) -> None:
-            letter = DeadLetter("too_large", f"the match can't be forwarded: {error}")
-            await self.dead_letter(letter, source, raw)
-
         topic = self._settings.matches_topic
         try:
             future = await self._hand_over(topic, route.key, raw, match_headers(route, source))
         except TooLargeError as error:
-            await instead(error)
+            await self.dead_letter(DeadLetter("too_large", f"the match can't be forwarded: {error}"), source, raw)
             return None
-        return Unconfirmed(future, f"a record for topic {topic}", partial(_if_too_large, topic, len(raw), instead))
+        return Unconfirmed(future, f"a record for topic {topic}")
 
     async def alert(self, alert: Alert, rule_id: str, source: SourcePosition, raw: bytes) -> None:
         """Send an alert; too large for its topic although it was cut, it becomes a dead letter."""
@@ -113,7 +107,7 @@ class Effects:
         try:
             await future
         except Exception as error:
-            raise _told(error, topic, len(value)) from error
+            raise EffectError(f"a record for topic {topic} was not confirmed: {error!r}") from error
 
     async def _hand_over(
         self, topic: str, key: bytes, value: bytes, headers: Headers, partition: int | None = None
@@ -127,20 +121,7 @@ class Effects:
             producer = await self._app.maybe_start_producer()
             sent = await producer.send(topic, key, value, partition=partition, timestamp=None, headers=headers)
         except Exception as error:
-            raise _told(error, topic, len(value)) from error
+            if isinstance(error, MessageSizeTooLargeError) or isinstance(error.__cause__, MessageSizeTooLargeError):
+                raise TooLargeError(f"{len(value)} bytes are too large for topic {topic}") from error
+            raise EffectError(f"a record for topic {topic} can't be sent: {error!r}") from error
         return cast("asyncio.Future[Any]", sent)
-
-
-async def _if_too_large(
-    topic: str, size: int, instead: Callable[[BaseException], Awaitable[None]], error: BaseException
-) -> None:
-    told = _told(error, topic, size)
-    if not isinstance(told, TooLargeError):
-        raise told from error
-    await instead(told)
-
-
-def _told(error: BaseException, topic: str, size: int) -> TooLargeError | EffectError:
-    if isinstance(error, MessageSizeTooLargeError) or isinstance(error.__cause__, MessageSizeTooLargeError):
-        return TooLargeError(f"{size} bytes are too large for topic {topic}")
-    return EffectError(f"a record for topic {topic} was not confirmed: {error!r}")

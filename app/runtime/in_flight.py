@@ -7,7 +7,7 @@ effects is confirmed; until then its offset stays before what may be committed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NoReturn
@@ -25,12 +25,10 @@ class Unconfirmed:
     Attributes:
         future: Ends when the broker has acknowledged it, or can't any more.
         what: What it is, for the operator.
-        instead: What to do, and to confirm, where it can never succeed: takes the error, raises what it can't mend.
     """
 
     future: asyncio.Future[Any]
     what: str
-    instead: Callable[[BaseException], Awaitable[None]] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -44,7 +42,11 @@ class Waiting:
 
 
 class InFlight:
-    """Everything that is under way in one worker. For one event loop; a failure ends the process."""
+    """Everything that is under way in one worker. For one event loop; a failure ends the process.
+
+    Attributes:
+        timeout: Seconds that a record may take from its beginning.
+    """
 
     def __init__(
         self,
@@ -62,11 +64,10 @@ class InFlight:
             fail: Ends the process, given what went wrong and where; does not return.
         """
         self._limit = limit
-        self._timeout = timeout
+        self.timeout = timeout
         self._clock = clock
         self._fail = fail
         self._waiting: dict[Waiting, None] = {}  # in the order of their beginning
-        self._mending: set[asyncio.Future[None]] = set()
         self._fewer = asyncio.Event()
 
     def __len__(self) -> int:
@@ -90,9 +91,9 @@ class InFlight:
     def check(self) -> None:
         """Fail if the oldest record is under way for too long. To be called every second or so."""
         oldest = next(iter(self._waiting), None)
-        if oldest is not None and self._clock() - oldest.since > self._timeout:
+        if oldest is not None and self._clock() - oldest.since > self.timeout:
             self._fail(
-                EffectError(f"its effects were not confirmed within {self._timeout:g} s"), _place(oldest.position)
+                EffectError(f"its effects were not confirmed within {self.timeout:g} s"), _place(oldest.position)
             )
 
     async def room(self) -> None:
@@ -116,15 +117,10 @@ class InFlight:
         error: BaseException | None = asyncio.CancelledError() if future.cancelled() else future.exception()
         if error is None:
             self._confirmed(waiting)
-        elif effect.instead is None or isinstance(error, asyncio.CancelledError):
+        else:
             failure = EffectError(f"{effect.what} was not confirmed: {error!r}")
             failure.__cause__ = error
             self._fail(failure, _place(waiting.position))
-        else:
-            mending = asyncio.ensure_future(effect.instead(error))
-            self._mending.add(mending)
-            mending.add_done_callback(self._mending.discard)
-            mending.add_done_callback(lambda future: self._ended(waiting, Unconfirmed(future, effect.what), future))
 
     def _confirmed(self, waiting: Waiting) -> None:
         waiting.left -= 1

@@ -4,7 +4,7 @@ match:   decode and evaluate (pure) → dead letters, confirmed → forward … 
 novelty: decode and evaluate (pure) → assess (pure) → alert, confirmed → table and changelog … confirmed → done
 
 At the dots the next record may begin: what is sent there keeps its order, and is confirmed in the background. A new
-term is announced in the background as well, and only records of the same term wait for it.
+term is announced in the background as well; the next record of the same term waits for it, and what follows that too.
 
 A crash before the table's write replays the record and gives the same alert id again; after it the applied
 position says that the record was judged. The table must never be written before its alert is confirmed.
@@ -65,7 +65,7 @@ class MatchStep:
             sent = await self._effects.forward(route, record.position, raw)
             if sent is not None:
                 unconfirmed.append(sent)
-            self._counts.forwarded += 1
+                self._counts.forwarded += 1
         return unconfirmed
 
 
@@ -149,7 +149,7 @@ class NoveltyStep:
         del self._announcing[key]
 
     async def _barrier(self, key: bytes) -> None:
-        """Wait while a new term is announced: what comes next of it must find its entry. Other terms go on."""
+        """Wait while a new term is announced: what comes next of it must find its entry."""
         announced = self._announcing.get(key)
         if announced is not None:
             # A failure is told to the operator elsewhere, and ends the process.

@@ -36,9 +36,12 @@ class Ledger(Generic[Partition]):
             partition: Where it is from.
             offsets: Offsets of the records that will be handed on, ascending, none of them registered before
                 since the last `clear`.
-            position: The scanned position: everything before it was looked at.
+            position: The scanned position: everything before it was looked at. If it went back, the log is another
+                one than before: the account begins anew.
         """
-        account = self._accounts.setdefault(partition, _Account(position))
+        account = self._accounts.get(partition)
+        if account is None or position < account.position:
+            account = self._accounts[partition] = _Account(position)
         account.pending.extend(offsets)
         account.position = max(account.position, position)
 

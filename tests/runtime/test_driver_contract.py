@@ -32,7 +32,7 @@ _PUBLIC_OF_PYTHON = {"__init__"}
 _OURS = {
     driver: {
         *{"_held", "_release", "_register", "_settle", "_counted_to", "_positions", "_fail", "_forget_acks"},
-        "_end_with",
+        *{"_end_with", "_given_up", "_assignment"},
     },
     connection: {
         *{"_broken", "_connection", "_stock", "_head", "_body", "_target", "_filled", "_expect_body", "_close"},

@@ -96,28 +96,6 @@ async def test_failed_effect_ends_the_process_and_its_record_is_never_done(error
 
 
 @in_loop
-async def test_effect_that_can_never_succeed_is_mended() -> None:
-    """What is done instead is awaited, and only then is the record done."""
-    desk = Desk()
-    mended: list[str] = []
-    go = asyncio.Event()
-
-    async def instead(error: BaseException) -> None:
-        await go.wait()
-        mended.append(str(error))
-
-    effect = Unconfirmed(asyncio.get_running_loop().create_future(), "a match", instead)
-    desk.send(7, effect)
-    effect.future.set_exception(ValueError("too large"))
-    await _turn()
-    before = list(desk.done)
-    go.set()
-    await _turn()
-
-    assert ([], ["too large"], [7]) == (before, mended, desk.done)
-
-
-@in_loop
 async def test_record_under_way_for_too_long_ends_the_process() -> None:
     """The oldest counts from its beginning, whether it is being processed or waits for confirmation."""
     desk = Desk()

@@ -117,15 +117,6 @@ def test_a_stretch_without_matches_is_committed_to_its_end() -> None:
         assert position == ledger.committable("a")
 
 
-def test_a_position_never_goes_back() -> None:
-    """Only a seek does that, and a seek clears first."""
-    ledger: Ledger[str] = Ledger()
-    ledger.register("a", (), 10)
-    ledger.register("a", (), 9)
-
-    assert 10 == ledger.position("a") == ledger.committable("a")
-
-
 @pytest.mark.parametrize("order", [(3, 5, 9), (9, 5, 3), (5, 3, 9), (5, 9, 3)])
 def test_records_may_be_done_in_any_order(order: tuple[int, ...]) -> None:
     """The first undone one holds the commit back; with the last, the position is committed."""
@@ -162,3 +153,16 @@ def test_partitions_can_be_cleared_while_they_are_gone_through() -> None:
         ledger.clear(partition)
 
     assert [] == list(ledger)
+
+
+def test_position_that_went_back_begins_a_new_account() -> None:
+    """A broker lost the end of its log: what is read again from there is committed, not held up for ever."""
+    ledger: Ledger[str] = Ledger()
+    ledger.register("p", [100, 101], 102)
+    ledger.register("p", [0, 1], 2)
+    steps = [ledger.committable("p")]
+    for offset in (0, 1):
+        ledger.done("p", offset)
+        steps.append(ledger.committable("p"))
+
+    assert [0, 1, 2] == steps

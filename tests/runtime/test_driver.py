@@ -1,0 +1,71 @@
+"""The driver's accounts where timing decides, which no broker can be made to show on demand."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+from weakref import WeakSet
+
+import aiokafka
+import pytest
+from faust.types import TP
+
+from app.runtime.driver import Fetched, SieveConsumer, SieveConsumerThread
+from app.sieve import Ledger
+
+SOURCE = TP("events", 0)
+
+
+class Assignment:
+    """Stands for aiokafka's: one object from one rebalance to the next."""
+
+
+class Thread:
+    """Stands for the thread with the client: gives one fetch."""
+
+    sift = None
+
+    def __init__(self, fetched: Fetched) -> None:
+        self.fetched = fetched
+
+    async def getmany(self, *_: object) -> Fetched:
+        """The fetch that was under way."""
+        return self.fetched
+
+
+def _consumer(fetched: Fetched) -> SieveConsumer:
+    """A consumer that is connected to nothing, made without Faust's constructor."""
+    consumer = SieveConsumer.__new__(SieveConsumer)
+    consumer.ledger = Ledger()
+    consumer._given_up = WeakSet()
+    consumer._thread = cast(Any, Thread(fetched))
+    consumer.app = cast(Any, SimpleNamespace(topics=SimpleNamespace(acks_enabled_for=lambda _: True)))
+    return consumer
+
+
+@pytest.mark.parametrize(("given_up", "expected"), [(False, 21), (True, None)])
+def test_fetch_that_outlives_its_assignment_changes_no_account(given_up: bool, expected: int | None) -> None:
+    """Its position is past records that were dropped from the queues: committed, they would be lost."""
+    assignment = Assignment()
+    consumer = _consumer(Fetched({}, {SOURCE: 21}, assignment))
+    if given_up:
+        consumer._given_up.add(assignment)
+    asyncio.run(consumer._getmany({SOURCE}, 1.0))
+
+    assert expected == consumer.ledger.committable(SOURCE)
+
+
+def test_release_of_an_earlier_assignment_frees_nothing_of_the_next() -> None:
+    """It waits its turn in the thread's queue; what was assigned meanwhile stays held back until it is ready itself."""
+    freed: list[aiokafka.TopicPartition] = []
+    held = frozenset({aiokafka.TopicPartition("events", 0)})
+    client = SimpleNamespace(assignment=lambda: set(held), resume=lambda *tps: freed.extend(tps))
+    thread = SieveConsumerThread.__new__(SieveConsumerThread)
+    thread._consumer = cast(Any, client)
+    thread._held = frozenset(held | {aiokafka.TopicPartition("events", 1)})
+    asyncio.run(thread._release(held))
+    before = list(freed)
+    asyncio.run(thread._release(thread._held))
+
+    assert ([], sorted(held), frozenset()) == (before, freed, thread._held)
