@@ -134,7 +134,8 @@ def _gaps(worker: Worker) -> list[str]:
 def _delete_records(brokers: str, ends: dict[tuple[str, int], int]) -> None:
     """As retention does: the log of each partition begins here from now on."""
     places = [TopicPartition(topic, partition, end) for (topic, partition), end in ends.items()]
-    for deleted in AdminClient({"bootstrap.servers": brokers}).delete_records(places).values():
+    admin = AdminClient({"bootstrap.servers": brokers})
+    for deleted in admin.delete_records(places).values():
         deleted.result(30)
 
 
