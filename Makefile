@@ -16,13 +16,13 @@ help:  ## List the targets
 		{ echo 'Python 3.11 or newer is needed; name one: make PYTHON=python3.11 …' >&2; exit 1; }
 	@echo 'installing the runtime into .venv' >&2
 	@$(PYTHON) -m venv .venv
-	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --require-hashes --no-deps -r requirements.lock
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/tools: .venv/runtime tests/requirements.lock
 	@echo 'installing the test tools into .venv' >&2
-	@$(PIP) --require-hashes -r tests/requirements.lock
+	@$(PIP) --require-hashes --no-deps -r tests/requirements.lock
 	@touch $@
 
 demo: .venv/runtime  ## Play the recorded attack on an embedded broker (BROKER=kafka: on a real Kafka, needs Java)
