@@ -7,15 +7,26 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Final, NoReturn
 
 from confluent_kafka import KafkaException
 
 from app.errors import BrokerError, SettingsError
-from app.runtime.settings import Settings
+from app.runtime.settings import ENV_PREFIX, Settings
+
+ADVICE: Final = (
+    "check EXIMWATCH_BROKERS, and with TLS whether EXIMWATCH_TLS_CA fits the server's certificate and name, and "
+    "whether the server asks for EXIMWATCH_TLS_CERT"
+)
+"""What to look at when Kafka does not answer."""
 
 
 def client_config(settings: Settings) -> dict[str, str | int]:
-    """The beginning of a configuration for confluent-kafka."""
+    """The beginning of a configuration for confluent-kafka.
+
+    Raises:
+        SettingsError: A file can't be used; says which and whose setting it is.
+    """
     config: dict[str, str | int] = {"bootstrap.servers": ",".join(settings.brokers), "log_level": 0}
     if not settings.tls:
         return config
@@ -37,23 +48,43 @@ def ssl_context(settings: Settings) -> ssl.SSLContext | None:
     """
     if not settings.tls:
         return None
+    # OpenSSL's errors do not say which of several files they are about.
+    for name in ("tls_ca", "tls_cert", "tls_key"):
+        _require_readable(name, getattr(settings, name))
     try:
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=settings.tls_ca)
-    except (OSError, ssl.SSLError) as error:
-        raise _unusable("tls_ca", settings.tls_ca, error) from None
+    except ssl.SSLError as error:
+        message = f"{settings.tls_ca} can't be used ({error}): it must be a PEM file of certificates"
+        raise SettingsError(f"{_named('tls_ca')}: {message}") from None
     if settings.tls_cert is not None and settings.tls_key is not None:
         try:
-            context.load_cert_chain(settings.tls_cert, settings.tls_key)
-        except (OSError, ssl.SSLError) as error:
-            raise _unusable("tls_cert and tls_key", settings.tls_cert, error) from None
+            context.load_cert_chain(settings.tls_cert, settings.tls_key, password=_refuse_encrypted)
+        except (ValueError, OSError) as error:  # ssl.SSLError is an OSError
+            message = f"{settings.tls_cert} and {settings.tls_key} can't be used ({error})"
+            advice = "they must be PEM files of a certificate and of its own key, which is not encrypted"
+            raise SettingsError(f"{_named('tls_cert')} and {_named('tls_key')}: {message}: {advice}") from None
     return context
 
 
 def no_answer(error: KafkaException) -> BrokerError:
     """What to say when a request to Kafka came to nothing."""
-    advice = "check EXIMWATCH_BROKERS, and with TLS whether EXIMWATCH_TLS_CA fits the server's certificate and name"
-    return BrokerError(f"Kafka does not answer: {error.args[0].str()}; {advice}")
+    return BrokerError(f"Kafka does not answer: {error.args[0].str()}; {ADVICE}")
 
 
-def _unusable(setting: str, file: Path | None, error: Exception) -> SettingsError:
-    return SettingsError(f"setting {setting}: {file} can't be used ({error}): it must be a readable PEM file")
+def _require_readable(name: str, file: Path | None) -> None:
+    if file is None:
+        return
+    try:
+        file.read_bytes()
+    except OSError as error:
+        message = f"{file} can't be read ({error.strerror}): correct the path or its rights"
+        raise SettingsError(f"{_named(name)}: {message}") from None
+
+
+def _refuse_encrypted() -> NoReturn:
+    """Without it OpenSSL asks the terminal for the passphrase, and a service waits for ever."""
+    raise ValueError("the key is encrypted")
+
+
+def _named(name: str) -> str:
+    return f"setting {name} ({ENV_PREFIX}{name.upper()})"

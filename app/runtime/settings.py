@@ -26,6 +26,9 @@ CONFIG_VARIABLE: Final = f"{ENV_PREFIX}CONFIG"
 
 PACKAGED_RULES: Final = Path(__file__).parent.parent / "rules"
 
+LINK_SETTINGS: Final = ("brokers", "tls", "tls_ca", "tls_cert", "tls_key")
+"""The settings of whatever talks to Kafka."""
+
 
 def _split(value: object) -> object:
     """Lists may come as one text with commas (environment, flags) or as a list (TOML)."""
@@ -216,8 +219,10 @@ def load_settings(**flags: Any) -> Settings:  # noqa: ANN401 — flags have the 
         return Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "settings"
         message = str(first["msg"]).removeprefix("Value error, ")
+        if not first["loc"]:  # about several settings, which the message names
+            raise SettingsError(f"settings {message}") from None
+        name = str(first["loc"][0])
         raise SettingsError(f"setting {name} ({ENV_PREFIX}{name.upper()}): {message}") from None
     except (ValueError, OSError) as error:
         raise SettingsError(f"the settings can't be read ({file or 'environment'}): {error}") from None

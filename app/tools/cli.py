@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NoReturn, TypeVar
 import click
 
 from app.errors import EximwatchError
-from app.runtime.settings import Settings, load_settings
+from app.runtime.settings import LINK_SETTINGS, Settings, load_settings
 from app.tools.screen import say
 from app.tools.seldom import SeldomFilter
 
@@ -157,9 +157,8 @@ def topics() -> None:
     """Create and check the topics of an installation."""
 
 
-_LINK_SETTINGS = ("brokers", "tls", "tls_ca", "tls_cert", "tls_key")
 _TOPIC_SETTINGS = (
-    *_LINK_SETTINGS,
+    *LINK_SETTINGS,
     "source_topics",
     "topic_prefix",
     "partitions",
@@ -207,7 +206,7 @@ def check(**flags: str | None) -> None:
     help="The field that becomes the key.",
 )
 @click.option("--no-key", is_flag=True, help="Send without keys, so that the partition is random.")
-@setting_options(*_LINK_SETTINGS)
+@setting_options(*LINK_SETTINGS)
 def produce(file: str, topic: str, key_field: str, *, no_key: bool, **flags: str | None) -> None:
     """Send every line of FILE as one record; returns when all are confirmed."""
     from app.runtime.link import client_config
@@ -239,7 +238,7 @@ def alerts() -> None:
     help="Begin with the first alert that the topic holds, or with the next one.",
 )
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N alerts.")
-@setting_options(*_LINK_SETTINGS, "topic_prefix")
+@setting_options(*LINK_SETTINGS, "topic_prefix")
 def tail(start: Literal["earliest", "latest"], count: int | None, *, as_json: bool, **flags: str | None) -> None:
     """Show alerts as they arrive, until interrupted."""
     from app.runtime.link import client_config

@@ -10,6 +10,7 @@ from app.core.event import UndecodableError, decode
 from app.core.needles import Needles
 from app.core.new_terms import host_key
 from app.errors import BrokerError
+from app.runtime.link import ADVICE
 from app.tools.lines import Progress, candidate_lines, open_lines
 
 _FLUSH_TIMEOUT = 60.0
@@ -59,7 +60,7 @@ def produce_file(link: Mapping[str, str | int], name: str, topic: str, key_field
             sent += 1
     unconfirmed = producer.flush(_FLUSH_TIMEOUT)
     if failures or unconfirmed:
-        reason = failures[0] if failures else "no answer; check the address"
+        reason = failures[0] if failures else f"no answer; {ADVICE}"
         raise BrokerError(f"{len(failures) + unconfirmed} of {sent} records for {topic} were not confirmed: {reason}")
     return sent, keyless
 

@@ -22,7 +22,7 @@ from app.errors import BrokerError
 from app.runtime import topics
 from app.runtime.link import client_config
 from app.runtime.rules import load_rules
-from app.runtime.settings import ENV_PREFIX, PACKAGED_RULES, load_settings
+from app.runtime.settings import ENV_PREFIX, LINK_SETTINGS, PACKAGED_RULES, Settings, load_settings
 from app.tools.embedded_broker import EmbeddedBroker
 
 PARTITIONS: Final = 4
@@ -38,10 +38,19 @@ _BROKER_DEFAULT = -1  # the broker's own replication factor
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A broker that is ready: its address, the names in use, and what a person should know of it."""
+    """A broker that is ready: how to reach it, the names in use, and what a person should know of it.
 
-    brokers: tuple[str, ...]
+    Attributes:
+        link: How to reach it, for confluent-kafka.
+        variables: The same as settings of a worker, by their name without `EXIMWATCH_`.
+        prefix: Begins the names of our topics.
+        source_topic: Where the story is sent.
+        embedded: Whether the broker is part of this process.
+        title: What a person should know.
+    """
+
     link: Mapping[str, str | int]
+    variables: Mapping[str, str]
     prefix: str
     source_topic: str
     embedded: bool
@@ -57,14 +66,15 @@ class Stage:
 def embedded_stage() -> Iterator[Stage]:
     """A broker inside this process; everything on it is gone at the end."""
     with EmbeddedBroker() as broker:
-        settings = load_settings(
-            brokers=(broker.brokers,), tls=False, partitions=PARTITIONS, topic_prefix=_PREFIX, source_topics=(SOURCE,)
+        # The defaults, whatever the caller's settings say: they are meant for another Kafka.
+        settings = Settings.model_construct(
+            brokers=(broker.brokers,), partitions=PARTITIONS, topic_prefix=_PREFIX, source_topics=(SOURCE,)
         )
         for spec in topics.declare(settings, 0):
             broker.create_topic(spec.name, spec.partitions)
         broker.create_topic(SOURCE, PARTITIONS)
         title = f"demo broker at {broker.brokers}, nothing survives exit"
-        yield Stage((broker.brokers,), client_config(settings), settings.topic_prefix, SOURCE, True, title)
+        yield Stage(client_config(settings), _variables(settings), settings.topic_prefix, SOURCE, True, title)
 
 
 @contextmanager
@@ -85,7 +95,7 @@ def external_stage(brokers: Sequence[str]) -> Iterator[Stage]:
     created = topics.create(admin, own, _BROKER_DEFAULT)
     try:
         title = f"Kafka at {', '.join(brokers)}, topics {prefix}.*"
-        yield Stage(settings.brokers, client_config(settings), prefix, source, False, title)
+        yield Stage(client_config(settings), _variables(settings), prefix, source, False, title)
     finally:
         _delete(admin, created)
 
@@ -143,14 +153,9 @@ class _Log:
 
 def _environment(stage: Stage, alert_from: str, data_dir: str) -> dict[str, str]:
     """The caller's environment without settings of its own, which are not meant for the demo."""
-    kept = f"{ENV_PREFIX}TLS"
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(ENV_PREFIX) or (name.startswith(kept) and not stage.embedded)
-    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
     settings = {
-        "BROKERS": ",".join(stage.brokers),
+        **stage.variables,
         "SOURCE_TOPICS": stage.source_topic,
         "TOPIC_PREFIX": stage.prefix,
         "PARTITIONS": str(PARTITIONS),
@@ -160,6 +165,12 @@ def _environment(stage: Stage, alert_from: str, data_dir: str) -> dict[str, str]
         "CHECK_TOPICS": "false" if stage.embedded else "true",
     }
     return inherited | {f"{ENV_PREFIX}{name}": value for name, value in settings.items()}
+
+
+def _variables(settings: Settings) -> dict[str, str]:
+    """The link to Kafka, wherever it was set: the worker does not read the caller's file."""
+    given = {name for name in LINK_SETTINGS if getattr(settings, name) is not None}
+    return {name.upper(): text for name, text in settings.shown() if name in given}
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

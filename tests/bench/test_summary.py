@@ -8,7 +8,7 @@ import pytest
 
 from tests.bench.contenders import CONFLUENT, WORKER
 from tests.bench.options import OptionError, Options
-from tests.bench.results import Cell, Floor, Measurement, Results, Span
+from tests.bench.results import Cell, Floor, Measurement, Results, Span, WorkerCount
 from tests.bench.summary import BEGIN, END, NoPlaceError, render, written
 
 _CELL = Cell("lz4", "large", 2000)
@@ -40,6 +40,19 @@ def test_a_failure_is_a_row_with_its_reason() -> None:
     results.measurements.append(Measurement("Bytewax, filter", _CELL, 1, 0.0, None, "not to be had"))
 
     assert "failed: not to be had" in render(results)
+
+
+def test_a_worker_over_tls_has_a_row_of_its_own(tmp_path: Path) -> None:
+    """Beside one worker in the clear, with which it has the count in common; in the file too."""
+    results = _results()
+    for tls, seconds in ((False, 2.0), (True, 4.0)):
+        results.workers += [WorkerCount(1, n, 0.0, Span(1_000_000, seconds, seconds, 1), tls=tls) for n in (1, 2, 3)]
+    results.save(tmp_path / "results.json")
+
+    for found in (results, Results.load(tmp_path / "results.json")):
+        rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in render(found).splitlines()]
+        assert ["1 worker, lz4", "500 k events/s, 2.00 µs of CPU an event"] in rows
+        assert ["1 worker, lz4, TLS", "250 k events/s, 4.00 µs of CPU an event"] in rows
 
 
 def test_a_busy_machine_is_told() -> None:
@@ -76,6 +89,8 @@ def test_options_come_from_the_environment() -> None:
     assert 3 == Options.from_environment({}).repeats
     assert 1 == Options.from_environment({"QUICK": "1"}).repeats
     assert ("zstd",) == Options.from_environment({"CODECS": "zstd"}).codecs
+    assert "tls" in Options.from_environment({}).parts
+    assert ("tls",) == Options.from_environment({"PARTS": "tls"}).parts
     for name, value in (("CODECS", "brotli"), ("RATES", "7"), ("REPEATS", "none")):
         with pytest.raises(OptionError, match=name):
             Options.from_environment({name: value})

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 
 class Certificate(NamedTuple):
-    """PEM files: the certificate, which is its own authority, and what a server needs, key and certificate."""
+    """PEM files: the certificate, which is its own authority, its key, and what a server needs, both in one."""
 
     authority: Path
+    key: Path
     keystore: Path
 
 
@@ -19,6 +20,6 @@ def make_certificate(folder: Path, address: str = "127.0.0.1") -> Certificate:
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=kafka"
     command += f" -addext subjectAltName=IP:{address} -keyout key.pem -out authority.pem"
     subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
-    made = Certificate(folder / "authority.pem", folder / "keystore.pem")
-    made.keystore.write_text((folder / "key.pem").read_text() + made.authority.read_text())
+    made = Certificate(folder / "authority.pem", folder / "key.pem", folder / "keystore.pem")
+    made.keystore.write_text(made.key.read_text() + made.authority.read_text())
     return made

@@ -101,6 +101,21 @@ def test_broker_that_dies_twice_costs_nothing(kafka: Kafka, topic_prefix: str, s
         wait_until(lambda: reached(due), 120, "the worker to catch up")
 
 
+def test_stop_without_kafka_ends_in_time_and_loses_nothing(kafka: Kafka, topic_prefix: str) -> None:
+    """What was begun can't be finished then: the worker ends hard, says so, and the next start goes on from there."""
+    with _stream(kafka, topic_prefix, "true", 300, 300) as (installation, due):
+        worker = installation.worker(effect_timeout="5s")
+        installation.wait_alerts(due // 5, worker)
+        kafka.kill()
+        code = worker.stop()
+        kafka.restart()
+
+        assert 6 == code
+        assert "could not be finished and committed within 5 s" in worker.output()
+        worker.start()
+        installation.wait_caught_up(worker)
+
+
 @pytest.mark.parametrize("sieve", ["true", "false"])
 def test_records_that_retention_took_are_told(kafka: Kafka | GivenKafka, topic_prefix: str, sieve: str) -> None:
     """A worker that was away too long says which offsets it never saw, by partition, and goes on with what is left."""

@@ -138,6 +138,21 @@ def test_possible_value_is_taken(flags: dict[str, Any]) -> None:
     assert value == getattr(load_settings(**flags), name)
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            {"tls_ca": "some.pem"},
+            "settings tls_ca, tls_cert and tls_key do nothing without tls: set EXIMWATCH_TLS=true",
+        ),
+        ({"tls": True, "tls_key": "some.pem"}, "settings tls_cert and tls_key belong together: set both or none"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(flags: dict[str, Any], message: str) -> None:
+    """The message names them, and no setting that there is not."""
+    assert message == refusal(**flags)
+
+
 def test_impossible_value_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message names the variable."""
     monkeypatch.setenv("EXIMWATCH_SESSION_TIMEOUT", "30")

@@ -1,0 +1,16 @@
+"""Where the demo plays, whatever the caller's settings say."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.tools.stage import embedded_stage
+
+
+def test_embedded_broker_needs_no_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller's link to another Kafka is neither used nor refused."""
+    monkeypatch.setenv("EXIMWATCH_TLS", "true")
+    monkeypatch.setenv("EXIMWATCH_TLS_CA", "missing.pem")
+    with embedded_stage() as stage:
+        assert {"bootstrap.servers", "log_level"} == set(stage.link)
+        assert {"BROKERS": stage.link["bootstrap.servers"], "TLS": "False"} == stage.variables
