@@ -6,7 +6,7 @@ Two things differ from the stock connection:
   keeps the metadata would die of the other, unseen, and with it every lookup of a coordinator: a worker that goes on
   reading and never commits again.
 - **Responses are read into one buffer of their size** (`asyncio.BufferedProtocol`), and fetches are decoded as views
-  of it. The stock path copies every byte four times. Over TLS as well: the transport is the same to its protocol.
+  of it. The stock path copies every byte several times. Over TLS as well: the transport is the same to its protocol.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import asyncio
 import functools
 import logging
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn, cast
 
 import aiokafka
@@ -107,9 +107,9 @@ class SieveConsumerThread(AIOKafkaConsumerThread):
         self._ensure_consumer().pause(*self._held)
         await super().on_partitions_assigned(assigned, generation_id)
 
-    async def release(self) -> None:
-        """Let go what is held now; what a later assignment holds back stays held."""
-        await self.call_thread(self._release, self._held)
+    def release(self) -> Awaitable[None]:
+        """Let go what is held at this moment; what a later assignment holds back stays held."""
+        return self.call_thread(self._release, self._held)
 
     async def _release(self, held: frozenset[aiokafka.TopicPartition]) -> None:
         if held is not self._held:
@@ -144,9 +144,9 @@ class SieveConsumer(Consumer):
     def _new_consumer_thread(self) -> SieveConsumerThread:
         return SieveConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    async def release(self) -> None:
+    def release(self) -> Awaitable[None]:
         """Recovery is over and the queues are clear: source records may come."""
-        await self._thread.release()
+        return self._thread.release()
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> RecordMap:
         # Faust hands its live set to the other thread, where an empty one would mean all partitions.

@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from app.tools.generator import Host, ordinary_document, ordinary_event
 from tests.bench.results import Cell
 from tests.broker.topics import Topic, create_topics
+from tests.recordings.convert import EVENTS
 
 PARTITIONS: Final = 4
 BATCH_RECORDS: Final = 64
@@ -31,6 +32,10 @@ _HOUR_NS: Final = 3600 * 10**9
 _FLUSH_S: Final = 120.0
 _ROOM_S: Final = 0.05
 _DELETE_S: Final = 30.0
+
+
+RECORDING: Final = tuple(EVENTS.read_bytes().splitlines())
+RECORDED_MATCHES: Final = 7
 
 
 class Source(NamedTuple):
@@ -100,6 +105,13 @@ def only_matches(count: int, *, new: bool) -> Iterator[bytes]:
         program = f"new{number}" if new else _MAIL_PROGRAMS[number % 5]
         yield match(random, number % (_HOSTS if new else 4), program, at + number * _SPACING_NS)
     yield from markers(random, at)
+
+
+def mail_server(times: int) -> Iterator[bytes]:
+    """The recording of a real exim4, again and again, where nearly every record is a candidate; the markers last."""
+    for _ in range(times):
+        yield from RECORDING
+    yield from markers(Random("mail"), time.time_ns() - _HOUR_NS)
 
 
 def produce(brokers: str, topic: str, codec: str, values: Iterable[bytes]) -> int:

@@ -115,8 +115,11 @@ class Latency(msgspec.Struct, frozen=True):
     worker_cpu_share: float
 
 
+MAIL_SERVER: Final = "mail server"
+
+
 class MatchCost(msgspec.Struct, frozen=True):
-    """A topic of nothing but matches, through both steps."""
+    """A topic of nothing but matches, or of a mail server alone, through both steps."""
 
     kind: str
     round: int

@@ -13,9 +13,19 @@ from typing import Final
 
 from tests.bench import floor, latency, machine
 from tests.bench.contenders import CONTENDERS, Contender
-from tests.bench.corpus import Corpus, Events, Source, delete, only_matches, produce
+from tests.bench.corpus import (
+    MARKERS,
+    RECORDED_MATCHES,
+    Corpus,
+    Events,
+    Source,
+    delete,
+    mail_server,
+    only_matches,
+    produce,
+)
 from tests.bench.options import Options, is_headline
-from tests.bench.results import Cell, MatchCost, Measurement, Results, Span, WorkerCount
+from tests.bench.results import MAIL_SERVER, Cell, MatchCost, Measurement, Results, Span, WorkerCount
 from tests.bench.surroundings import QUIET, Surroundings
 from tests.bench.worker_span import run_workers
 from tests.broker.certificates import make_certificate
@@ -119,10 +129,13 @@ def _matches(options: Options, results: Results) -> None:
         for kind, count in counts.items():
             produce(kafka.brokers, f"bench-{kind}", "lz4", only_matches(count, new=kind == "new"))
             sources[kind] = Source(f"bench-{kind}", count, count)
+        times = 10 if options.quick else 100
+        events = produce(kafka.brokers, "bench-mail", "lz4", mail_server(times))
+        sources[MAIL_SERVER] = Source("bench-mail", events, times * RECORDED_MATCHES + MARKERS)
         for number in range(1, options.repeats + 1):
             for kind, source in sources.items():
                 found = _span(kafka, partial(run_workers, kafka.brokers, source))
-                _say(f"matches of {kind} terms, round {number}: {_told(*found)}")
+                _say(f"matches, {kind}, round {number}: {_told(*found)}")
                 results.match_costs.append(MatchCost(kind, number, *found))
         delete(kafka.brokers, [source.topic for source in sources.values()])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any, cast
 from weakref import WeakSet
@@ -54,6 +55,18 @@ def test_fetch_that_outlives_its_assignment_changes_no_account(given_up: bool, e
     asyncio.run(consumer._getmany({SOURCE}, 1.0))
 
     assert expected == consumer.ledger.committable(SOURCE)
+
+
+def test_acknowledgement_of_a_stream_is_no_confirmation() -> None:
+    """A stream acknowledges a record when it goes on to the next, before its effects are confirmed."""
+    consumer = _consumer(Fetched({}, {}, None))
+    consumer._acked = defaultdict(list, {SOURCE: [13]})
+    consumer._acked_index = defaultdict(set, {SOURCE: {13}})
+    consumer.ledger.register(SOURCE, [13, 14], 21)
+    before = consumer._new_offset(SOURCE)
+    consumer.ledger.done(SOURCE, 13)
+
+    assert (13, [], 14) == (before, consumer._acked[SOURCE], consumer._new_offset(SOURCE))
 
 
 def test_release_of_an_earlier_assignment_frees_nothing_of_the_next() -> None:

@@ -1,4 +1,4 @@
-"""A confluent-kafka (librdkafka) loop that only tests for the needle, with librdkafka's defaults."""
+"""A confluent-kafka (librdkafka) loop that only tests for the needle."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ from tests.bench.marks import Count, hold
 from tests.bench.peers import NEEDLE, Task
 
 _AT_ONCE: Final = 1000
+_BACKOFF_MS: Final = 10
+"""By default librdkafka waits a second before it fetches again once its queue was full, and so idles most of the time:
+39,000 events/s instead of 230,000 on lz4 (measured)."""
 
 
 def main() -> None:
     """Read to the end."""
     task = Task.from_arguments()
     count = Count(task.events)
-    settings = {"bootstrap.servers": task.brokers, "group.id": task.group, "auto.offset.reset": "earliest"}
+    settings = {
+        "bootstrap.servers": task.brokers,
+        "group.id": task.group,
+        "auto.offset.reset": "earliest",
+        "fetch.queue.backoff.ms": _BACKOFF_MS,
+    }
     consumer = Consumer(settings)
 
     def assigned(*_: Any) -> None:
