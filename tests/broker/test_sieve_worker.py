@@ -81,6 +81,9 @@ def test_stop_in_mid_batch_goes_on_there(kafka: Kafka | GivenKafka, topic_prefix
             worker.start()
         installation.wait_caught_up(worker)
         assert due == len(installation.alerts())
+        sources = [dict(match.headers) for match in installation.matches()]
+        places = [(found["eximwatch.source.partition"], found["eximwatch.source.offset"]) for found in sources]
+        assert sorted(set(places)) == sorted(places)
 
 
 @pytest.mark.parametrize("sieve", ["true", "false"])

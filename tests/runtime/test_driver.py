@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,9 +11,13 @@ from weakref import WeakSet
 
 import aiokafka
 import pytest
+from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP
 
 from app.runtime.driver import Fetched, SieveConsumer, SieveConsumerThread
+from app.runtime.ending import end_process
+from app.runtime.in_flight import InFlight, Unconfirmed
+from app.runtime.records import SourcePosition
 from app.sieve import Ledger
 
 SOURCE = TP("events", 0)
@@ -67,6 +72,34 @@ def test_acknowledgement_of_a_stream_is_no_confirmation() -> None:
     consumer.ledger.done(SOURCE, 13)
 
     assert (13, [], 14) == (before, consumer._acked[SOURCE], consumer._new_offset(SOURCE))
+
+
+def test_nothing_is_given_up_before_what_is_in_flight_is_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a stop and at a rebalance the last commit comes after the last confirmation."""
+    steps: list[str] = []
+
+    async def note(step: str) -> None:
+        steps.append(step)
+
+    monkeypatch.setattr(Consumer, "wait_empty", lambda _: note("streams are empty"))
+    monkeypatch.setattr(SieveConsumer, "commit", lambda _: note("commit"))
+
+    async def run() -> None:
+        in_flight = InFlight(9, 60.0, time.monotonic, end_process)
+        sent = asyncio.get_running_loop().create_future()
+        waiting = in_flight.begin(SourcePosition("events", 0, 13, None), lambda: steps.append("done"))
+        in_flight.expect(waiting, [Unconfirmed(sent, "a match")])
+        consumer = _consumer(Fetched({}, {}, None))
+        consumer.transport = cast(Any, SimpleNamespace(in_flight=in_flight))
+        ending = asyncio.create_task(consumer.wait_empty())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        sent.set_result(None)
+        await ending
+
+    asyncio.run(run())
+
+    assert ["streams are empty", "done", "commit"] == steps
 
 
 def test_release_of_an_earlier_assignment_frees_nothing_of_the_next() -> None:

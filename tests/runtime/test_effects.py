@@ -1,0 +1,147 @@
+"""What the effects hand back is the broker's word, not ours; what they send and keep, and what is too large."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
+
+from app.core.dead_letter import DeadLetter
+from app.core.engine import Route
+from app.errors import EffectError
+from app.runtime.counts import Counts
+from app.runtime.effects import Effects
+from app.runtime.records import SourcePosition
+from app.runtime.settings import load_settings
+from app.runtime.table import Change, NewTermsTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+SOURCE = SourcePosition("events", 3, 7, 0)
+ROUTE = Route("host", b"mail01")
+
+
+class Broker:
+    """Stands for Faust's producer: notes what is sent, and acknowledges when told."""
+
+    def __init__(self, refuses: dict[str, Exception] | None = None) -> None:
+        self.refuses = refuses or {}
+        self.sent: list[tuple[str, int | None]] = []
+        self.futures: list[asyncio.Future[Any]] = []
+
+    async def send(self, topic: str, *_: object, partition: int | None, **__: object) -> asyncio.Future[Any]:
+        """Queue a record; the future is the broker's answer."""
+        refusal = self.refuses.pop(topic, None)
+        if refusal is not None:
+            raise refusal
+        self.sent.append((topic, partition))
+        self.futures.append(asyncio.get_running_loop().create_future())
+        return self.futures[-1]
+
+
+class Table:
+    """Stands for the table: notes what is put and confirmed."""
+
+    changelog_topic_name = "changelog"
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+
+    def put(self, key: bytes, value: bytes) -> Change:
+        """Keep an entry."""
+        self.steps.append("put")
+        return Change(2, key, value)
+
+    def confirm(self, _: object) -> None:
+        """Its changelog record was acknowledged."""
+        self.steps.append("confirm")
+
+
+def _run(broker: Broker, table: Table, work: Callable[[Effects], Coroutine[Any, Any, None]]) -> None:
+    async def producer() -> Broker:
+        return broker
+
+    app = cast(Any, SimpleNamespace(maybe_start_producer=producer))
+    asyncio.run(work(Effects(app, cast(NewTermsTable, table), load_settings(), Counts())))
+
+
+@pytest.mark.parametrize("name", ["forward", "write"])
+def test_match_and_entry_are_confirmed_by_the_broker_alone(name: str) -> None:
+    """The step goes on at once; what it holds is not done before the acknowledgement."""
+    broker, table = Broker(), Table()
+    states: list[bool] = []
+
+    async def work(effects: Effects) -> None:
+        sent = await (effects.forward(ROUTE, SOURCE, b"{}") if name == "forward" else effects.write(b"k", b"v"))
+        assert sent is not None
+        states.append(sent.future.done())
+        broker.futures[0].set_result(None)
+        await asyncio.sleep(0)
+        states.append(sent.future.done())
+
+    _run(broker, table, work)
+
+    expected = {"forward": ([("eximwatch.matches", None)], []), "write": ([("changelog", 2)], ["put", "confirm"])}
+    assert [False, True] == states
+    assert expected[name] == (broker.sent, table.steps)
+
+
+def test_match_that_is_too_large_is_a_dead_letter() -> None:
+    """Its forward can never succeed; the source record goes where it can be looked at, and that is confirmed."""
+    broker = Broker({"eximwatch.matches": MessageSizeTooLargeError()})
+    results: list[object] = []
+
+    async def work(effects: Effects) -> None:
+        forwarding = asyncio.create_task(effects.forward(ROUTE, SOURCE, b"{}"))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        results.append(forwarding.done())
+        broker.futures[0].set_result(None)
+        results.append(await forwarding)
+
+    _run(broker, Table(), work)
+
+    assert [("eximwatch.dead-letters", None)] == broker.sent
+    assert [False, None] == results
+
+
+@pytest.mark.parametrize("error", [KafkaConnectionError("gone"), MessageSizeTooLargeError()])
+def test_answer_that_is_an_error_is_never_a_success(error: Exception) -> None:
+    """Nor is the broker's refusal for size: the producer's numbering is broken by then."""
+    broker = Broker()
+
+    async def work(effects: Effects) -> None:
+        letter = asyncio.create_task(effects.dead_letter(DeadLetter("too_large", "a test"), SOURCE, b"{}"))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        broker.futures[0].set_exception(error)
+        await letter
+
+    with pytest.raises(EffectError, match="was not confirmed"):
+        _run(broker, Table(), work)
+
+    assert 1 == len(broker.sent)
+
+
+@pytest.mark.parametrize(("failed", "expected"), [(False, [(("changelog", 2), 41)]), (True, [])])
+def test_persisted_offset_is_that_of_an_acknowledged_record(failed: bool, expected: list[object]) -> None:
+    """How far the database holds the changelog: after a restart only what comes later is read."""
+    kept: list[object] = []
+
+    async def confirm() -> None:
+        table = NewTermsTable.__new__(NewTermsTable)
+        table._data = cast(Any, SimpleNamespace(set_persisted_offset=lambda *what: kept.append(what)))
+        sent = asyncio.get_running_loop().create_future()
+        if failed:
+            sent.set_exception(KafkaConnectionError("gone"))
+        else:
+            sent.set_result(SimpleNamespace(topic_partition=("changelog", 2), offset=41))
+        table.confirm(sent)
+
+    asyncio.run(confirm())
+
+    assert expected == kept
