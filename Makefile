@@ -6,7 +6,7 @@ UV := 0.13.9
 SOURCES := app tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint types unit docs-check bench bench-replay slow lock wheel clean
+.PHONY: help demo test format lint types unit docs-check bench bench-replay soak slow lock wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ slow: .venv/tools  ## Long property tests
 
 bench: .venv/tools  ## The worker against its peers and the floor, on a real Kafka (PEERS=all, QUICK=1, see tests/bench)
 	@$(BIN)/python -m tests.bench
+
+soak: .venv/tools  ## Half an hour under a steady stream: memory and lag (MINUTES, RATE, PERCENT)
+	@$(BIN)/python -m tests.bench.soak
 
 bench-replay: .venv/tools  ## How fast replay goes through a file
 	@$(BIN)/pytest -m bench -s -q

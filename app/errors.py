@@ -89,3 +89,21 @@ class EffectError(EximwatchError):
     """
 
     exit_code: ClassVar[int] = 6
+
+
+class StuckError(EximwatchError):
+    """The worker made no progress although there is work and Kafka answers: see what the message says is stuck.
+
+    The worker ends hard and starts again from the last commit; nothing is lost. If it comes back, report the line.
+    """
+
+    exit_code: ClassVar[int] = 9
+
+
+class FrozenError(EximwatchError):
+    """The worker stood still for longer than its session allows, so what it would write now may be stale.
+
+    Start it again: it goes on from the last commit. Look for a frozen machine, an overloaded host or a cut network.
+    """
+
+    exit_code: ClassVar[int] = 10

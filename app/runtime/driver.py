@@ -10,6 +10,8 @@ What is different from the stock driver, and why:
 - **Source partitions are held back** from their assignment until the worker is ready. Stock recovery resumes them,
   then awaits their seek, then clears the queues: what is delivered in between is lost or doubled.
 - **Connections** are our own (`app.runtime.connection`), and a background task of a client that dies ends the worker.
+- **Heartbeats are noted**, and no request to write is sent without a late one (`app.runtime.heartbeat`).
+- **A commit that failed is tried again**; stock accounts take it for done until the next offset.
 - Committed records only are read, the fetch wait is a setting, and the producer is idempotent.
 """
 
@@ -19,11 +21,12 @@ import asyncio
 import functools
 import logging
 import weakref
-from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn, cast
 
 import aiokafka
 import aiokafka.client
+from aiokafka.protocol.produce import ProduceRequest
 from faust.transport.consumer import RecordMap, ensure_TP
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
 from faust.types import TP
@@ -32,8 +35,11 @@ from app.errors import EffectError
 from app.runtime.connection import create_connection
 from app.runtime.counts import Counts
 from app.runtime.ending import end_process
+from app.runtime.fail_points import FAIL_POINT
 from app.runtime.fetch_sift import FetchSift
+from app.runtime.heartbeat import Heartbeat
 from app.runtime.in_flight import InFlight
+from app.runtime.progress import Account
 from app.sieve import Ledger
 from app.sieve.sift import Search
 
@@ -41,11 +47,14 @@ logger = logging.getLogger("eximwatch")
 
 PRIVATE_NAMES: Final = (
     "aiokafka.AIOKafkaConsumer._client",
+    "aiokafka.AIOKafkaConsumer._coordinator",
     "aiokafka.AIOKafkaConsumer._fetch_max_bytes",
     "aiokafka.AIOKafkaConsumer._fetch_max_wait_ms",
     "aiokafka.AIOKafkaConsumer._isolation_level",
     "aiokafka.AIOKafkaConsumer._subscription",
     "aiokafka.client.AIOKafkaClient._sync_task",
+    "aiokafka.consumer.group_coordinator.GroupCoordinator._do_heartbeat",
+    "faust.transport.consumer.Consumer._commit_offsets",
     "faust.transport.consumer.Consumer._acked",
     "faust.transport.consumer.Consumer._acked_index",
     "faust.transport.consumer.Consumer._add_gap",
@@ -94,12 +103,25 @@ class SieveConsumerThread(AIOKafkaConsumerThread):
         return consumer
 
     async def on_start(self) -> None:
-        """Start the client, and watch the task of it that nobody waits for."""
+        """Start the client, watch the task of it that nobody waits for, and note its heartbeats."""
         await super().on_start()
-        _end_with(self._ensure_consumer()._client._sync_task)
+        consumer = self._ensure_consumer()
+        _end_with(consumer._client._sync_task)
+        coordinator = consumer._coordinator
+        coordinator._do_heartbeat = functools.partial(self._beat, coordinator._do_heartbeat)
+
+    async def _beat(self, send: Callable[[], Awaitable[bool]]) -> bool:
+        heartbeat = cast(SieveTransport, self.transport).heartbeat
+        sent_at = heartbeat.now()
+        taken = await send()
+        if taken:
+            heartbeat.taken(sent_at)
+        return taken
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Hold the source partitions back before anyone hears of the assignment."""
+        """Hold the source partitions back before anyone hears of the assignment, which is as good as a heartbeat."""
+        heartbeat = cast(SieveTransport, self.transport).heartbeat
+        heartbeat.taken(heartbeat.now())
         changelogs = self.app.tables.changelog_topics
         self._held = frozenset(
             aiokafka.TopicPartition(tp.topic, tp.partition) for tp in assigned if tp.topic not in changelogs
@@ -140,6 +162,7 @@ class SieveConsumer(Consumer):
         self.counts: Counts = cast(SieveTransport, self.transport).counts
         self._counted_to: dict[TP, int] = {}
         self._given_up: weakref.WeakSet[object] = weakref.WeakSet()
+        cast(SieveTransport, self.transport).consumer = self
 
     def _new_consumer_thread(self) -> SieveConsumerThread:
         return SieveConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -220,6 +243,22 @@ class SieveConsumer(Consumer):
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """The ledger needs no gaps: it knows the scanned position."""
 
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        FAIL_POINT.passed("before_commit")
+        before = {tp: self._committed_offset[tp] for tp in offsets}
+        committed = await super()._commit_offsets(offsets, start_new_transaction)
+        if not committed:
+            self._committed_offset.update(before)
+        return committed
+
+    def account(self, tp: TP) -> Account:
+        """Where a partition of ours stands; what is not read yet stands at what is committed, as far as known."""
+        committed = self._committed_offset[tp] or 0
+        position = self.ledger.position(tp)
+        if position is None:
+            return Account(committed, committed, committed)
+        return Account(position, self.ledger.committable(tp) or 0, committed)
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Commit what is finished before and after the streams come to rest, then forget the partitions."""
         ending = self._thread.current_assignment()
@@ -263,7 +302,15 @@ class IdempotentProducer(Producer):
     async def on_start(self) -> None:
         """Start the client, and watch the task of it that nobody waits for."""
         await super().on_start()
-        _end_with(self._ensure_producer().client._sync_task)
+        client = self._ensure_producer().client
+        _end_with(client._sync_task)
+        # What was queued before the worker was frozen would go out after it.
+        client.send = functools.partial(self._send_if_alive, client.send)
+
+    async def _send_if_alive(self, send: Callable[..., Awaitable[Any]], node: int, request: Any, **options: Any) -> Any:
+        if isinstance(request, ProduceRequest):
+            cast(SieveTransport, self.transport).heartbeat.require("a request to write")
+        return await send(node, request, **options)
 
 
 class SieveTransport(Transport):
@@ -276,6 +323,8 @@ class SieveTransport(Transport):
         skip_corrupt: Batches that may be passed over if they are corrupt: topic, partition, base offset.
         counts: Where scanned records are counted.
         in_flight: What is not confirmed; a partition is not given up before it is.
+        heartbeat: When the group last heard of this worker.
+        consumer: The consumer, once there is one.
     """
 
     Consumer: ClassVar[type[Consumer]] = SieveConsumer
@@ -287,6 +336,8 @@ class SieveTransport(Transport):
     skip_corrupt: tuple[tuple[str, int, int], ...] = ()
     counts: Counts
     in_flight: InFlight
+    heartbeat: Heartbeat
+    consumer: SieveConsumer | None = None
 
 
 def _assignment(consumer: aiokafka.AIOKafkaConsumer) -> Any:

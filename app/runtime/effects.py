@@ -23,6 +23,8 @@ from app.core.dead_letter import DeadLetter
 from app.core.engine import Route
 from app.errors import EffectError
 from app.runtime.counts import Counts
+from app.runtime.fail_points import FAIL_POINT
+from app.runtime.heartbeat import Heartbeat
 from app.runtime.in_flight import Unconfirmed
 from app.runtime.records import (
     CUT_RECORD,
@@ -43,12 +45,15 @@ class TooLargeError(Exception):
 class Effects:
     """The sends and writes of one worker."""
 
-    def __init__(self, app: faust.App, table: NewTermsTable, settings: Settings, counts: Counts) -> None:
-        """Bind to an application."""
+    def __init__(
+        self, app: faust.App, table: NewTermsTable, settings: Settings, counts: Counts, heartbeat: Heartbeat
+    ) -> None:
+        """Bind to an application, and to the guard that is asked before every effect."""
         self._app = app
         self._table = table
         self._settings = settings
         self._counts = counts
+        self._heartbeat = heartbeat
 
     async def forward(self, route: Route, source: SourcePosition, raw: bytes) -> Unconfirmed | None:
         """Send a match to the second step, in the order of calls; too large for its topic, it becomes a dead letter.
@@ -57,20 +62,24 @@ class Effects:
             What is still to be confirmed; None if nothing is.
         """
         topic = self._settings.matches_topic
+        FAIL_POINT.passed("before_forward")
         try:
             future = await self._hand_over(topic, route.key, raw, match_headers(route, source))
         except TooLargeError as error:
             await self.dead_letter(DeadLetter("too_large", f"the match can't be forwarded: {error}"), source, raw)
             return None
+        future.add_done_callback(lambda _: FAIL_POINT.passed("after_forward_ack"))
         return Unconfirmed(future, f"a record for topic {topic}")
 
     async def alert(self, alert: Alert, rule_id: str, source: SourcePosition, raw: bytes) -> None:
         """Send an alert; too large for its topic although it was cut, it becomes a dead letter."""
+        FAIL_POINT.passed("before_alert")
         try:
             await self._send(self._settings.alerts_topic, alert.key, alert.value, [])
         except TooLargeError as error:
             letter = DeadLetter("too_large", f"the alert can't be sent: {error}", rule_id)
             await self.dead_letter(letter, source, raw)
+        FAIL_POINT.passed("after_alert_ack")
 
     async def dead_letter(self, letter: DeadLetter, source: SourcePosition, raw: bytes) -> None:
         """Send a dead letter: the source bytes as they were, or where they are too large their beginning."""
@@ -91,9 +100,12 @@ class Effects:
         Returns:
             What is still to be confirmed.
         """
-        change = self._table.put(key, value)
         topic = self._table.changelog_topic_name
+        self._heartbeat.require(f"a write to the table of {topic}")
+        change = self._table.put(key, value)
+        FAIL_POINT.passed("after_table_write")
         future = await self._hand_over(topic, change.key, change.value, [], change.partition)
+        future.add_done_callback(lambda _: FAIL_POINT.passed("after_changelog_ack"))
         future.add_done_callback(self._table.confirm)
         return Unconfirmed(future, f"a record for topic {topic}")
 
@@ -117,6 +129,7 @@ class Effects:
         Raises:
             TooLargeError: It can never succeed.
         """
+        self._heartbeat.require(f"a record for topic {topic}")
         try:
             producer = await self._app.maybe_start_producer()
             sent = await producer.send(topic, key, value, partition=partition, timestamp=None, headers=headers)

@@ -122,8 +122,11 @@ class Settings(BaseSettings):
     commit_interval: Duration = Field("1s", description="How often finished offsets are committed.")
     session_timeout: Duration = Field("30s", description="Without a heartbeat for this long a worker is out.")
     effect_timeout: Duration = Field(
-        "90s",
+        "45s",
         description="A send that is not acknowledged by then ends the worker; it starts again without loss.",
+    )
+    watchdog_timeout: Duration = Field(
+        "60s", description="Without progress for this long, while Kafka answers and there is work, a worker ends."
     )
     fetch_max_wait: Annotated[int, Field(ge=1, le=30_000)] = Field(
         500, description="Milliseconds that a fetch may wait for something new."
@@ -170,6 +173,15 @@ class Settings(BaseSettings):
             raise ValueError("tls_ca, tls_cert and tls_key do nothing without tls: set EXIMWATCH_TLS=true")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key belong together: set both or none")
+        return self
+
+    @model_validator(mode="after")
+    def _effects_end_first(self) -> Self:
+        if parse_duration(self.effect_timeout) >= parse_duration(self.watchdog_timeout):
+            raise ValueError(
+                f"effect_timeout ({self.effect_timeout}) must be shorter than watchdog_timeout "
+                f"({self.watchdog_timeout}): a slow send would be taken for a stuck worker"
+            )
         return self
 
     @property
@@ -237,5 +249,5 @@ def _refuse_unknown_variables() -> None:
             raise SettingsError(f"{name} is no setting: see `eximwatch settings` for those there are")
 
 
-OTHER_VARIABLES: Final = frozenset({"EXIMWATCH_TEST_BROKERS", "EXIMWATCH_KAFKA_LIBS"})
-"""Variables of ours that are no settings of a worker."""
+OTHER_VARIABLES: Final = frozenset({"EXIMWATCH_TEST_BROKERS", "EXIMWATCH_KAFKA_LIBS", "EXIMWATCH_FAIL_AT"})
+"""Variables of ours that are no settings of a worker: those of the tests."""

@@ -17,8 +17,10 @@ from app.runtime.counts import Counts
 from app.runtime.driver import SieveConsumer, SieveTransport, use_connections
 from app.runtime.effects import Effects
 from app.runtime.ending import end_process
+from app.runtime.heartbeat import Heartbeat, boot_time
 from app.runtime.in_flight import InFlight
 from app.runtime.link import ssl_context
+from app.runtime.progress import Sample
 from app.runtime.records import ReadHeaders, SourcePosition
 from app.runtime.settings import Settings
 from app.runtime.steps import MatchStep, NoveltyStep, Record
@@ -40,15 +42,34 @@ _PRODUCER_BATCH_BYTES = 256 * 1024
 
 
 class WorkerApp(faust.App):
-    """Faust's application, which tells when it is ready."""
+    """Faust's application, which tells when it is ready, and what it is doing."""
+
+    ready = False
+
+    def on_rebalance_start(self) -> None:
+        """Partitions are taken away."""
+        self.ready = False
+        super().on_rebalance_start()
 
     def on_rebalance_end(self) -> None:
         """Partitions are assigned, their tables are recovered, and processing goes on."""
         super().on_rebalance_end()
+        self.ready = True
         if isinstance(self.consumer, SieveConsumer):
             self.add_future(self.consumer.release())
         assigned = sorted(f"{tp.topic}:{tp.partition}" for tp in self.assignor.assigned_actives())
         logger.info("%s; assigned %s", READY_LINE, " ".join(assigned) or "nothing")
+
+    def sample(self) -> Sample:
+        """What the worker is doing at this moment, for the watchdog; to be called on its loop."""
+        now = time.monotonic()
+        transport = cast(SieveTransport, self.transport)
+        if not self.ready or transport.consumer is None:
+            return Sample(now)
+        changelogs = self.tables.changelog_topics
+        places = [tp for tp in self.assignor.assigned_actives() if tp.topic not in changelogs]
+        accounts = {(tp.topic, tp.partition): transport.consumer.account(tp) for tp in places}
+        return Sample(now, ready=True, in_flight=len(transport.in_flight), accounts=accounts)
 
 
 def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts: Counts) -> WorkerApp:
@@ -96,8 +117,12 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
         worker_redirect_stdouts=False,
     )
     use_connections(into_buffer=settings.buffered_receive)
+    heartbeat = Heartbeat(_seconds(settings.session_timeout), boot_time, end_process)
+    in_flight = InFlight(_MAX_IN_FLIGHT, _seconds(settings.effect_timeout), time.monotonic, end_process)
     app.transport = _transport(app, settings, engine, counts)
     app.producer_transport = _transport(app, settings, engine, counts)
+    for transport in (app.transport, app.producer_transport):
+        transport.heartbeat, transport.in_flight = heartbeat, in_flight
     table = NewTermsTable(
         app,
         name="new_terms",
@@ -107,11 +132,9 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
         options=_rocksdb_options(settings),
     )
     app.tables.add(table)
-    effects = Effects(app, table, settings, counts)
+    effects = Effects(app, table, settings, counts, heartbeat)
     match = MatchStep(engine, effects, counts)
     novelty = NoveltyStep(engine, effects, table.get, time.time_ns, matches_topic_id, counts)
-    in_flight = InFlight(_MAX_IN_FLIGHT, _seconds(settings.effect_timeout), time.monotonic, end_process)
-    app.transport.in_flight = in_flight
     _add_agent(app, "match", list(settings.source_topics), match, in_flight)
     _add_agent(app, "novelty", [settings.matches_topic], novelty, in_flight)
 

@@ -6,18 +6,22 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 
-import faust
 import uvloop
 
+from app.core.duration import SECOND, parse_duration
 from app.core.rule import longest_window
 from app.runtime import topics
 from app.runtime.counts import Counts
 from app.runtime.data_dir import Installation, claim
+from app.runtime.ending import end_process
 from app.runtime.rules import build_engine, load_rules
 from app.runtime.settings import Settings
 from app.runtime.start import start_group
+from app.runtime.stop import StoppingWorker
 from app.runtime.topology import build_app
+from app.runtime.watchdog import StableOffsets, Watchdog
 
 logger = logging.getLogger("eximwatch")
 
@@ -68,8 +72,14 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
     counts = Counts()
     app = build_app(settings, engine, matches_topic_id, counts)
     # Faust's command line would print a spinner and set up logging of its own.
-    worker = faust.Worker(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
+    worker = StoppingWorker(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
     worker.spinner = None
+    limit = parse_duration(settings.watchdog_timeout) / SECOND
+    ends = StableOffsets(partial(topics.admin_client, settings))
+    watchdog = Watchdog(limit, loop, app.sample, ends, end_process)
+    worker.begin_stop = watchdog.stop
+    worker.fail = end_process
+    watchdog.start()
     try:
         worker.execute_from_commandline()
     finally:

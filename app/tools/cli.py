@@ -26,7 +26,10 @@ Exit codes:
   4  topics are missing or differ from their declaration
   5  Kafka can't be reached or refused
   6  a send or a write was not confirmed; start again, nothing is lost
-  7  the table holds a format this version does not know"""
+  7  the table holds a format this version does not know
+  8  a batch of a source topic is corrupt; the message says how to pass over it
+  9  no progress although there is work (watchdog); start again, nothing is lost
+  10 the worker was frozen for longer than its session; start again, nothing is lost"""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

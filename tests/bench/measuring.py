@@ -29,6 +29,12 @@ class ContenderError(Exception):
     """A contender ended early, was too slow, or found something else than there is; the message says which."""
 
 
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has at this moment."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGESIZE")
+
+
 def peak_rss(pid: int) -> int:
     """The greatest resident size of a process so far, bytes."""
     found = _PEAK.search(Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace"))

@@ -18,7 +18,7 @@ from tests.broker.records import Outgoing, Record, produce, read_topic
 from tests.broker.seen import SeenAlert, SeenDeadLetter, seen_alert
 from tests.broker.topics import Topic, create_topics
 from tests.broker.waiting import wait_until
-from tests.broker.worker import Worker
+from tests.broker.worker import COMMAND, Worker
 from tests.schemas import validate_dead_letter, validate_match_headers
 
 if TYPE_CHECKING:
@@ -139,9 +139,9 @@ class Installation:
             check=False,
         )
 
-    def worker(self, **settings: str) -> Worker:
+    def worker(self, *, command: tuple[str, ...] = COMMAND, **settings: str) -> Worker:
         """A worker that was started, with a data directory of its own; settings by their names in lower case."""
-        return self._workers.enter_context(Worker(self._environment(settings)))
+        return self._workers.enter_context(Worker(self._environment(settings), command=command))
 
     def wait_shared(self, workers: Sequence[Worker], deadline: float = _DEADLINE_S) -> list[set[tuple[str, int]]]:
         """Wait until the workers have all source and matches partitions among them, each of them some.

@@ -6,16 +6,19 @@ import asyncio
 import time
 from collections import defaultdict
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 from weakref import WeakSet
 
 import aiokafka
 import pytest
+from aiokafka.protocol.produce import ProduceRequest
 from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP
 
-from app.runtime.driver import Fetched, SieveConsumer, SieveConsumerThread
+from app.errors import FrozenError
+from app.runtime.driver import Fetched, IdempotentProducer, SieveConsumer, SieveConsumerThread
 from app.runtime.ending import end_process
+from app.runtime.heartbeat import Heartbeat
 from app.runtime.in_flight import InFlight, Unconfirmed
 from app.runtime.records import SourcePosition
 from app.sieve import Ledger
@@ -115,3 +118,71 @@ def test_release_of_an_earlier_assignment_frees_nothing_of_the_next() -> None:
     asyncio.run(thread._release(thread._held))
 
     assert ([], sorted(held), frozenset()) == (before, freed, thread._held)
+
+
+def test_commit_that_failed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faust notes it as committed all the same, and an idle partition would stay behind for ever."""
+    asked: list[dict[TP, int]] = []
+
+    async def commit(self: Consumer, offsets: dict[TP, int], *_: object) -> bool:
+        asked.append(dict(offsets))
+        self._committed_offset.update(offsets)
+        return len(asked) > 1
+
+    monkeypatch.setattr(Consumer, "_commit_offsets", commit)
+    consumer = _consumer(Fetched({}, {}, None))
+    consumer._committed_offset = defaultdict(lambda: None, {SOURCE: 13})
+    states = []
+    for _ in range(2):
+        asyncio.run(consumer._commit_offsets({SOURCE: 21}))
+        states.append((consumer.account(SOURCE).committed, consumer._should_commit(SOURCE, 21)))
+
+    assert [(13, True), (21, False)] == states
+    assert [{SOURCE: 21}] * 2 == asked
+
+
+@pytest.mark.parametrize(("taken", "expected"), [(True, 5.0), (False, None)])
+def test_heartbeat_counts_if_the_group_took_it(taken: bool, expected: float | None) -> None:
+    """It is noted by the time at which it was sent; one that was refused is none."""
+    thread = SieveConsumerThread.__new__(SieveConsumerThread)
+    times = iter([5.0, 9.0])
+    heartbeat = Heartbeat(30.0, lambda: next(times), end_process)
+    thread.transport = cast(Any, SimpleNamespace(heartbeat=heartbeat))
+
+    async def send() -> bool:
+        heartbeat.now()
+        return taken
+
+    asyncio.run(thread._beat(send))
+
+    assert expected == heartbeat._taken
+
+
+def test_request_to_write_needs_a_heartbeat_of_late() -> None:
+    """What was queued before a worker was frozen does not go out after it; other requests do."""
+    steps: list[str] = []
+
+    def fail(error: BaseException, where: str) -> NoReturn:
+        steps.append(where)
+        raise error
+
+    now = [0.0]
+    heartbeat = Heartbeat(10.0, lambda: now[0], fail)
+    heartbeat.taken(heartbeat.now())
+    producer = IdempotentProducer.__new__(IdempotentProducer)
+    producer.transport = cast(Any, SimpleNamespace(heartbeat=heartbeat))
+
+    async def send(node: int, request: object, **_: object) -> None:
+        steps.append(f"{type(request).__name__} to {node}")
+
+    async def run() -> None:
+        write = ProduceRequest(transactional_id=None, required_acks=-1, timeout=1, topics=[])
+        await producer._send_if_alive(send, 1, write)
+        now[0] = 9.0
+        await producer._send_if_alive(send, 1, object())
+        with pytest.raises(FrozenError):
+            await producer._send_if_alive(send, 1, write)
+
+    asyncio.run(run())
+
+    assert ["ProduceRequest to 1", "object to 1", "a request to write"] == steps

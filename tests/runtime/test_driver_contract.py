@@ -25,19 +25,20 @@ from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as faust_driver
 
 from app.errors import EffectError
-from app.runtime import connection, driver
+from app.runtime import connection, driver, stop
 from app.runtime.driver import SieveTransport
 
 _PUBLIC_OF_PYTHON = {"__init__"}
 _OURS = {
     driver: {
         *{"_held", "_release", "_register", "_settle", "_counted_to", "_positions", "_fail", "_forget_acks"},
-        *{"_end_with", "_given_up", "_assignment"},
+        *{"_end_with", "_given_up", "_assignment", "_beat", "_send_if_alive"},
     },
     connection: {
         *{"_broken", "_connection", "_stock", "_head", "_body", "_target", "_filled", "_expect_body", "_close"},
         *{"_data", "_at", "_is_free"},
     },
+    stop: {"_begin", "_deadline", "_end"},
 }
 """Private names that a module made for itself."""
 _MODULES = pytest.mark.parametrize("module", _OURS, ids=lambda module: module.__name__)
@@ -55,7 +56,7 @@ def _constructor(owner: type) -> str:
     return inspect.getsource(constructor) if inspect.isfunction(constructor) else ""
 
 
-@pytest.mark.parametrize("name", driver.PRIVATE_NAMES + connection.PRIVATE_NAMES)
+@pytest.mark.parametrize("name", driver.PRIVATE_NAMES + connection.PRIVATE_NAMES + stop.PRIVATE_NAMES)
 def test_private_name_is_still_there(name: str) -> None:
     """Each name is an attribute of its class, or set by its constructor."""
     owner, attribute = _owner(name)

@@ -14,6 +14,8 @@ from app.core.engine import Route
 from app.errors import EffectError
 from app.runtime.counts import Counts
 from app.runtime.effects import Effects
+from app.runtime.ending import end_process
+from app.runtime.heartbeat import Heartbeat
 from app.runtime.records import SourcePosition
 from app.runtime.settings import load_settings
 from app.runtime.table import Change, NewTermsTable
@@ -66,7 +68,8 @@ def _run(broker: Broker, table: Table, work: Callable[[Effects], Coroutine[Any, 
         return broker
 
     app = cast(Any, SimpleNamespace(maybe_start_producer=producer))
-    asyncio.run(work(Effects(app, cast(NewTermsTable, table), load_settings(), Counts())))
+    heartbeat = Heartbeat(30.0, lambda: 0.0, end_process)
+    asyncio.run(work(Effects(app, cast(NewTermsTable, table), load_settings(), Counts(), heartbeat)))
 
 
 @pytest.mark.parametrize("name", ["forward", "write"])

@@ -1,0 +1,109 @@
+"""Whether a worker makes progress: pure, over what was sampled of it and of its topics.
+
+Liveness is that something moves while there is something to do; a process that answers is not enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+Place = tuple[str, int]
+"""A topic and a partition."""
+
+_JOINING_SHARE: Final = 3
+"""A join waits for the other members, for up to a minute: it gets this many times as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One partition's offsets: the scanned position, what may be committed, what is committed."""
+
+    position: int
+    committable: int
+    committed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a worker was doing at one moment.
+
+    Attributes:
+        at: When it was taken, in seconds of a monotonic clock.
+        ready: Partitions are assigned, and their tables are recovered.
+        in_flight: Records under way; a limit of their own ends them.
+        recovered: What recovery has applied so far, of all recoveries; None while none is under way.
+        accounts: The partitions that are read, while ready.
+    """
+
+    at: float
+    ready: bool = False
+    in_flight: int = 0
+    recovered: int | None = None
+    accounts: Mapping[Place, Account] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """Something that must move: the value that does, what to say if it doesn't, and how many limits it may take."""
+
+    value: Hashable
+    told: str
+    limits: int = 1
+
+
+class Progress:
+    """What must move, and since when it has not."""
+
+    def __init__(self, limit: float) -> None:
+        """Begin with nothing seen; `limit` is the seconds that anything may stand still."""
+        self._limit = limit
+        self._since: dict[Hashable, tuple[Hashable, float]] = {}
+
+    def observe(self, now: float, sample: Sample, ends: Mapping[Place, int] | None) -> str | None:
+        """Take what was sampled last.
+
+        Args:
+            now: The present, by the sample's clock.
+            sample: The newest sample there is.
+            ends: The last stable offset of every partition that is known; None where Kafka does not answer, in which
+                time nothing is expected to move but the worker's own loop.
+
+        Returns:
+            What is stuck, one line; None if nothing is.
+        """
+        if now - sample.at > self._limit:
+            return f"the worker's event loop has stood still for {now - sample.at:.0f} s"
+        due = {} if ends is None else _due(sample, ends)
+        self._since = {
+            name: self._since[name] if self._since.get(name, (None,))[0] == thing.value else (thing.value, now)
+            for name, thing in due.items()
+        }
+        for name, thing in due.items():
+            standing = now - self._since[name][1]
+            if standing > self._limit * thing.limits:
+                return f"{thing.told}, and has not moved for {standing:.0f} s"
+        return None
+
+
+def _due(sample: Sample, ends: Mapping[Place, int]) -> dict[Hashable, _Due]:
+    """What must move, by a name that stays the same while it is the same thing."""
+    if sample.recovered is not None:
+        return {"recovery": _Due(sample.recovered, f"recovery has applied {sample.recovered} changelog records")}
+    if not sample.ready:
+        return {"joining": _Due(True, "the worker has no assignment", _JOINING_SHARE)}
+    due: dict[Hashable, _Due] = {}
+    for place, account in sample.accounts.items():
+        shown = f"{place[0]}:{place[1]}"
+        if ends.get(place, 0) > account.position:
+            moving = (account.position, account.committable)
+            told = f"{shown} is read to offset {account.position} of {ends[place]}"
+            due["position", place] = _Due(moving, told)
+        if account.committable < account.position and not sample.in_flight:
+            told = f"{shown}:{account.committable} is not done although nothing is in process"
+            due["pending", place] = _Due(account.committable, told)
+        if account.committed < account.committable:
+            told = f"{shown} is committed to offset {account.committed}, and done to {account.committable}"
+            due["commit", place] = _Due(account.committed, told)
+    return due

@@ -1,0 +1,53 @@
+"""The stop of a worker: graceful, and over in time whatever happens."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+import faust
+
+from app.errors import EffectError
+
+PRIVATE_NAMES: Final = ("mode.worker.Worker._schedule_shutdown",)
+
+STOP_S: Final = 9.0
+"""Seconds from the signal to the hard end, so that a supervisor who allows ten need not kill."""
+
+
+class StoppingWorker(faust.Worker):
+    """Faust's worker process: finishes what is in hand, commits and leaves the group, or ends hard at the deadline.
+
+    With Kafka out of reach the libraries' own stops wait for a minute and more.
+    """
+
+    begin_stop: Callable[[], None]
+    """Called once when the stop begins, whatever the reason."""
+
+    fail: Callable[[BaseException, str], NoReturn]
+    """Ends the process, given what went wrong and where; does not return."""
+
+    _deadline: threading.Timer | None = None
+
+    def _schedule_shutdown(self, signal: Any) -> None:  # noqa: ANN401 — as it is overridden
+        self._begin()
+        super()._schedule_shutdown(signal)
+
+    def on_worker_shutdown(self) -> None:
+        """The worker stops for another reason than a signal."""
+        self._begin()
+
+    def _begin(self) -> None:
+        if self._deadline is None:
+            self._deadline = threading.Timer(STOP_S, self._end)
+            self._deadline.daemon = True
+            self._deadline.start()
+            self.begin_stop()
+
+    def _end(self) -> None:
+        error = EffectError(
+            f"the stop took longer than {STOP_S:g} s: what was begun could not be finished and committed, or Kafka "
+            "does not answer; nothing is lost"
+        )
+        self.fail(error, "the stop")

@@ -1,0 +1,114 @@
+"""The watchdog: a thread that samples the worker, asks Kafka with a client of its own, and ends what is stuck."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Final, NoReturn
+
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from app.errors import StuckError
+from app.runtime.progress import Place, Progress, Sample
+
+_SAMPLES_PER_LIMIT: Final = 12
+_LONGEST_PAUSE_S: Final = 5.0
+_ANSWER_S: Final = 5.0
+
+
+class Watchdog:
+    """Ends the process when nothing moves although there is something to do."""
+
+    def __init__(
+        self,
+        limit: float,
+        loop: asyncio.AbstractEventLoop,
+        sample: Callable[[], Sample],
+        ends: Callable[[Iterable[Place]], dict[Place, int] | None],
+        fail: Callable[[BaseException, str], NoReturn],
+    ) -> None:
+        """Bind to a worker; see `start`.
+
+        Args:
+            limit: Seconds without progress after which the process is ended.
+            loop: The worker's event loop, on which samples are taken.
+            sample: Takes one, on the loop.
+            ends: Asks Kafka for the last stable offset of partitions; None if it does not answer.
+            fail: Ends the process, given what went wrong and where; does not return.
+        """
+        self._limit = limit
+        self._loop = loop
+        self._sample = sample
+        self._ends = ends
+        self._fail = fail
+        self._newest = Sample(time.monotonic())
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._newest = Sample(time.monotonic())
+        self._thread.start()
+
+    def stop(self) -> None:
+        """The worker is about to end, for which there is a deadline of its own."""
+        self._stopped.set()
+
+    def _watch(self) -> None:
+        progress = Progress(self._limit)
+        while not self._stopped.wait(min(self._limit / _SAMPLES_PER_LIMIT, _LONGEST_PAUSE_S)):
+            try:
+                self._loop.call_soon_threadsafe(self._take)
+            except RuntimeError:  # the loop is closed: the worker has ended
+                return
+            ends = self._ends(self._newest.accounts)
+            stuck = progress.observe(time.monotonic(), self._newest, ends)
+            if stuck is not None and not self._stopped.is_set():
+                self._fail(StuckError(stuck), "the watchdog")
+
+    def _take(self) -> None:
+        self._newest = self._sample()
+
+
+class StableOffsets:
+    """Asks Kafka for last stable offsets: where a reader of committed records can come to."""
+
+    def __init__(self, connect: Callable[[], AdminClient]) -> None:
+        """Take what makes a client; connects when it is first asked."""
+        self._connect = connect
+        self._client: AdminClient | None = None
+
+    def __call__(self, places: Iterable[Place]) -> dict[Place, int] | None:
+        """Ask.
+
+        Returns:
+            Offsets by place, places that have no leader left out; None if Kafka does not answer.
+        """
+        client = self._client = self._client or self._connect()
+        try:
+            found = _ask(client, places)
+        except KafkaException:
+            found = None
+        if found is None:
+            # After a broker's restart a client may go on with what it knew of its leaders, for ever.
+            self._client = None
+        return found
+
+
+def _ask(client: AdminClient, places: Iterable[Place]) -> dict[Place, int] | None:
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # its stub gives no types
+    asked = {TopicPartition(*place): latest for place in places}
+    if not asked:
+        client.list_topics(timeout=_ANSWER_S)
+        return {}
+    futures = client.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ANSWER_S)
+    found: dict[Place, int] = {}
+    for place, future in futures.items():
+        try:
+            found[place.topic, place.partition] = future.result(2 * _ANSWER_S).offset
+        except (KafkaException, TimeoutError):
+            continue
+    return found or None

@@ -1,0 +1,84 @@
+"""A worker with one part of it broken, run as `python -m tests.broker.sabotage KIND worker`; for tests of what sees it.
+
+Each kind breaks something that no broker can be made to break on demand, a while after it worked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from app.runtime.driver import SieveConsumer, SieveConsumerThread
+from app.runtime.in_flight import InFlight
+from app.sieve import Ledger
+from app.tools.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_WORKS_S: Final = 1.0
+"""How long it works after its first fetch, so that the break comes in mid-work."""
+
+_since: list[float] = []
+
+
+def _broken() -> bool:
+    _since.append(time.monotonic())
+    return _since[-1] - _since[0] > _WORKS_S
+
+
+def _no_fetch() -> None:
+    stock = SieveConsumer._getmany
+
+    async def getmany(self: SieveConsumer, *arguments: Any) -> Any:
+        if _broken():
+            await asyncio.sleep(3600)
+        return await stock(self, *arguments)
+
+    SieveConsumer._getmany = getmany  # type: ignore[method-assign]
+
+
+def _never_done() -> None:
+    stock = Ledger.done
+
+    def done(self: Ledger[Any], partition: Any, offset: int) -> None:
+        if not _broken():
+            stock(self, partition, offset)
+
+    Ledger.done = done  # type: ignore[method-assign]
+
+
+def _no_commit() -> None:
+    stock = SieveConsumerThread.commit
+
+    async def commit(self: SieveConsumerThread, offsets: Any) -> bool:
+        if _broken():
+            await asyncio.sleep(3600)
+        return await stock(self, offsets)
+
+    SieveConsumerThread.commit = commit  # type: ignore[method-assign]
+
+
+def _blocked_loop() -> None:
+    stock = InFlight.begin
+
+    def begin(self: InFlight, *arguments: Any) -> Any:
+        if _broken():
+            time.sleep(3600)
+        return stock(self, *arguments)
+
+    InFlight.begin = begin  # type: ignore[method-assign]
+
+
+KINDS: Final[dict[str, Callable[[], None]]] = {
+    "no_fetch": _no_fetch,
+    "never_done": _never_done,
+    "no_commit": _no_commit,
+    "blocked_loop": _blocked_loop,
+}
+
+if __name__ == "__main__":
+    KINDS[sys.argv.pop(1)]()
+    main()
