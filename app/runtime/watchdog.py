@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Final, NoReturn
+from typing import Final
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -28,7 +28,7 @@ class Watchdog:
         loop: asyncio.AbstractEventLoop,
         sample: Callable[[], Sample],
         ends: Callable[[Iterable[Place]], dict[Place, int] | None],
-        fail: Callable[[BaseException, str], NoReturn],
+        fail: Callable[[BaseException, str], None],
     ) -> None:
         """Bind to a worker; see `start`.
 
@@ -37,7 +37,7 @@ class Watchdog:
             loop: The worker's event loop, on which samples are taken.
             sample: Takes one, on the loop.
             ends: Asks Kafka for the last stable offset of partitions; None if it does not answer.
-            fail: Ends the process, given what went wrong and where; does not return.
+            fail: Ends the process, given what went wrong and where.
         """
         self._limit = limit
         self._loop = loop
@@ -57,6 +57,10 @@ class Watchdog:
         """The worker is about to end, for which there is a deadline of its own."""
         self._stopped.set()
 
+    def join(self, timeout: float) -> None:
+        """Wait until the thread has ended."""
+        self._thread.join(timeout)
+
     def _watch(self) -> None:
         progress = Progress(self._limit)
         while not self._stopped.wait(min(self._limit / _SAMPLES_PER_LIMIT, _LONGEST_PAUSE_S)):
@@ -68,6 +72,7 @@ class Watchdog:
             stuck = progress.observe(time.monotonic(), self._newest, ends)
             if stuck is not None and not self._stopped.is_set():
                 self._fail(StuckError(stuck), "the watchdog")
+                return
 
     def _take(self) -> None:
         self._newest = self._sample()
@@ -76,9 +81,10 @@ class Watchdog:
 class StableOffsets:
     """Asks Kafka for last stable offsets: where a reader of committed records can come to."""
 
-    def __init__(self, connect: Callable[[], AdminClient]) -> None:
-        """Take what makes a client; connects when it is first asked."""
+    def __init__(self, connect: Callable[[], AdminClient], answer: float = _ANSWER_S) -> None:
+        """Take what makes a client, which connects when it is first asked, and the seconds that an answer may take."""
         self._connect = connect
+        self._answer = answer
         self._client: AdminClient | None = None
 
     def __call__(self, places: Iterable[Place]) -> dict[Place, int] | None:
@@ -89,7 +95,7 @@ class StableOffsets:
         """
         client = self._client = self._client or self._connect()
         try:
-            found = _ask(client, places)
+            found = _ask(client, places, self._answer)
         except KafkaException:
             found = None
         if found is None:
@@ -98,17 +104,17 @@ class StableOffsets:
         return found
 
 
-def _ask(client: AdminClient, places: Iterable[Place]) -> dict[Place, int] | None:
+def _ask(client: AdminClient, places: Iterable[Place], answer: float) -> dict[Place, int] | None:
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # its stub gives no types
     asked = {TopicPartition(*place): latest for place in places}
     if not asked:
-        client.list_topics(timeout=_ANSWER_S)
+        client.list_topics(timeout=answer)
         return {}
-    futures = client.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ANSWER_S)
+    futures = client.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=answer)
     found: dict[Place, int] = {}
     for place, future in futures.items():
         try:
-            found[place.topic, place.partition] = future.result(2 * _ANSWER_S).offset
+            found[place.topic, place.partition] = future.result(2 * answer).offset
         except (KafkaException, TimeoutError):
             continue
     return found or None

@@ -1,0 +1,94 @@
+"""The watchdog as a thread: what it samples, whom it asks, and when it is silent."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterable
+
+from confluent_kafka.admin import AdminClient
+
+from app.errors import StuckError
+from app.runtime.progress import Account, Place, Sample
+from app.runtime.watchdog import StableOffsets, Watchdog
+
+LIMIT = 0.3
+DEADLINE = 30.0
+EVENTS: Place = ("events", 3)
+
+
+class Dog:
+    """A watchdog over a loop of the test's."""
+
+    def __init__(self, account: Account, end: int) -> None:
+        self.account = account
+        self.end = end
+        self.asked: list[Place] = []
+        self.failed: list[tuple[int, str]] = []
+        self.barked = threading.Event()
+        self.loop = asyncio.new_event_loop()
+        self.watchdog = Watchdog(LIMIT, self.loop, self._sample, self._ends, self._fail)
+
+    def _sample(self) -> Sample:
+        return Sample(time.monotonic(), ready=True, accounts={EVENTS: self.account})
+
+    def _ends(self, places: Iterable[Place]) -> dict[Place, int]:
+        self.asked += places
+        return {EVENTS: self.end}
+
+    def _fail(self, error: BaseException, where: str) -> None:
+        assert isinstance(error, StuckError)
+        self.failed.append((error.exit_code, f"{where}: {error}"))
+        self.barked.set()
+
+
+def test_worker_that_does_not_move_is_ended() -> None:
+    """It samples on the worker's loop, asks for the partitions that the sample names, and ends the process."""
+    dog = Dog(Account(40, 40, 40), 100)
+
+    async def run() -> None:
+        dog.watchdog.start()
+        await asyncio.wait_for(asyncio.to_thread(dog.barked.wait, DEADLINE), DEADLINE)
+
+    dog.loop.run_until_complete(run())
+    dog.loop.close()
+    ((code, told),) = dog.failed
+
+    assert (9, EVENTS) == (code, dog.asked[0])
+    assert told.startswith("the watchdog: events:3 is read to offset 40 of 100, and has not moved for")
+
+
+def test_loop_that_stands_still_is_ended() -> None:
+    """It needs nothing of the loop to see that."""
+    dog = Dog(Account(40, 40, 40), 40)
+    dog.watchdog.start()
+    assert dog.barked.wait(DEADLINE)
+    dog.loop.close()
+
+    assert "the worker's event loop has stood still for" in dog.failed[0][1]
+
+
+def test_watchdog_is_silent_once_the_worker_stops() -> None:
+    """The stop has a deadline of its own."""
+    dog = Dog(Account(40, 40, 40), 100)
+    dog.watchdog.start()
+    dog.watchdog.stop()
+    dog.watchdog.join(DEADLINE)
+    dog.loop.close()
+
+    assert [] == dog.failed
+
+
+def test_kafka_that_does_not_answer_gives_no_offsets() -> None:
+    """That is an answer too: nothing is expected to move. The client is made anew, as it may be what is at fault."""
+    made: list[AdminClient] = []
+
+    def connect() -> AdminClient:
+        made.append(AdminClient({"bootstrap.servers": "127.0.0.1:1", "log_level": 0}))
+        return made[-1]
+
+    offsets = StableOffsets(connect, answer=0.2)
+
+    assert (None, None) == (offsets([EVENTS]), offsets([]))
+    assert 2 == len(made)
