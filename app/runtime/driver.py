@@ -129,6 +129,13 @@ class SieveConsumerThread(AIOKafkaConsumerThread):
         self._ensure_consumer().pause(*self._held)
         await super().on_partitions_assigned(assigned, generation_id)
 
+    async def on_thread_stop(self) -> None:
+        """Stop the client, also where Kafka is gone: the client then cancels a fetch of its own and trips over it."""
+        try:
+            await super().on_thread_stop()
+        except asyncio.CancelledError:
+            logger.warning("the Kafka client was stopped without an answer from Kafka")
+
     def release(self) -> Awaitable[None]:
         """Let go what is held at this moment; what a later assignment holds back stays held."""
         return self.call_thread(self._release, self._held)

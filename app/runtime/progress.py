@@ -30,14 +30,12 @@ class Sample:
     """What a worker was doing at one moment.
 
     Attributes:
-        at: When it was taken, in seconds of a monotonic clock.
         ready: Partitions are assigned, and their tables are recovered.
         in_flight: Records under way; a limit of their own ends them.
         recovered: What recovery has applied so far, of all recoveries; None while none is under way.
         accounts: The partitions that are read, while ready.
     """
 
-    at: float
     ready: bool = False
     in_flight: int = 0
     recovered: int | None = None
@@ -61,20 +59,23 @@ class Progress:
         self._limit = limit
         self._since: dict[Hashable, tuple[Hashable, float]] = {}
 
-    def observe(self, now: float, sample: Sample, ends: Mapping[Place, int] | None) -> str | None:
+    def observe(self, now: float, sample: Sample, ends: Mapping[Place, int] | None, silent: float = 0.0) -> str | None:
         """Take what was sampled last.
 
         Args:
-            now: The present, by the sample's clock.
+            now: The present, in seconds of a monotonic clock.
             sample: The newest sample there is.
+            silent: For how many seconds the worker's loop has owed a sample; what it shows may be old then.
             ends: The last stable offset of every partition that is known; None where Kafka does not answer, in which
                 time nothing is expected to move but the worker's own loop.
 
         Returns:
             What is stuck, one line; None if nothing is.
         """
-        if now - sample.at > self._limit:
-            return f"the worker's event loop has stood still for {now - sample.at:.0f} s"
+        if silent > self._limit:
+            return f"the worker's event loop has stood still for {silent:.0f} s"
+        if silent:
+            return None
         due = {} if ends is None else _due(sample, ends)
         self._since = {
             name: self._since[name] if self._since.get(name, (None,))[0] == thing.value else (thing.value, now)

@@ -62,14 +62,13 @@ class WorkerApp(faust.App):
 
     def sample(self) -> Sample:
         """What the worker is doing at this moment, for the watchdog; to be called on its loop."""
-        now = time.monotonic()
         transport = cast(SieveTransport, self.transport)
         if not self.ready or transport.consumer is None:
-            return Sample(now)
+            return Sample()
         changelogs = self.tables.changelog_topics
         places = [tp for tp in self.assignor.assigned_actives() if tp.topic not in changelogs]
         accounts = {(tp.topic, tp.partition): transport.consumer.account(tp) for tp in places}
-        return Sample(now, ready=True, in_flight=len(transport.in_flight), accounts=accounts)
+        return Sample(ready=True, in_flight=len(transport.in_flight), accounts=accounts)
 
 
 def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts: Counts) -> WorkerApp:

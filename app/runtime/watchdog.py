@@ -17,6 +17,8 @@ from app.runtime.progress import Place, Progress, Sample
 _SAMPLES_PER_LIMIT: Final = 12
 _LONGEST_PAUSE_S: Final = 5.0
 _ANSWER_S: Final = 5.0
+_SAMPLE_S: Final = 1.0
+"""How long a loop may take for a sample before it is taken for busy."""
 
 
 class Watchdog:
@@ -44,13 +46,14 @@ class Watchdog:
         self._sample = sample
         self._ends = ends
         self._fail = fail
-        self._newest = Sample(time.monotonic())
+        self._newest = Sample()
+        self._owed_since: float | None = None
+        self._taken = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     def start(self) -> None:
         """Begin to watch."""
-        self._newest = Sample(time.monotonic())
         self._thread.start()
 
     def stop(self) -> None:
@@ -64,18 +67,35 @@ class Watchdog:
     def _watch(self) -> None:
         progress = Progress(self._limit)
         while not self._stopped.wait(min(self._limit / _SAMPLES_PER_LIMIT, _LONGEST_PAUSE_S)):
-            try:
-                self._loop.call_soon_threadsafe(self._take)
-            except RuntimeError:  # the loop is closed: the worker has ended
+            if not self._ask_for_sample():
                 return
             ends = self._ends(self._newest.accounts)
-            stuck = progress.observe(time.monotonic(), self._newest, ends)
+            stuck = progress.observe(time.monotonic(), self._newest, ends, self._silent())
             if stuck is not None and not self._stopped.is_set():
                 self._fail(StuckError(stuck), "the watchdog")
                 return
 
+    def _ask_for_sample(self) -> bool:
+        """Ask for a sample, if none is owed, and wait for it a little; false once the worker has ended."""
+        if self._silent() == 0.0:
+            self._owed_since = time.monotonic()
+            self._taken.clear()
+            try:
+                self._loop.call_soon_threadsafe(self._take)
+            except RuntimeError:  # the loop is closed
+                return False
+        self._taken.wait(_SAMPLE_S)
+        return True
+
+    def _silent(self) -> float:
+        """For how many seconds a sample has been owed."""
+        owed_since = self._owed_since
+        return 0.0 if owed_since is None else time.monotonic() - owed_since
+
     def _take(self) -> None:
         self._newest = self._sample()
+        self._owed_since = None
+        self._taken.set()
 
 
 class StableOffsets:

@@ -1,13 +1,16 @@
 """A worker with one part of it broken, run as `python -m tests.broker.sabotage KIND worker`; for tests of what sees it.
 
-Each kind breaks something that no broker can be made to break on demand, a while after it worked.
+Each kind breaks something that no broker can be made to break on demand, from the moment that the file exists which is
+called as the data directory with `.break` at its end.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from app.runtime.driver import SieveConsumer, SieveConsumerThread
@@ -18,24 +21,20 @@ from app.tools.cli import main
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_WORKS_S: Final = 1.0
-"""How long it works after its first fetch, so that the break comes in mid-work."""
-
-_since: list[float] = []
+_BREAK: Final = Path(f"{os.environ['EXIMWATCH_DATA_DIR']}.break") if "EXIMWATCH_DATA_DIR" in os.environ else None
 
 
 def _broken() -> bool:
-    _since.append(time.monotonic())
-    return _since[-1] - _since[0] > _WORKS_S
+    return _BREAK is not None and _BREAK.exists()
 
 
 def _no_fetch() -> None:
     stock = SieveConsumer._getmany
 
-    async def getmany(self: SieveConsumer, *arguments: Any) -> Any:
+    async def getmany(self: SieveConsumer, *arguments: Any, **named: Any) -> Any:
         if _broken():
             await asyncio.sleep(3600)
-        return await stock(self, *arguments)
+        return await stock(self, *arguments, **named)
 
     SieveConsumer._getmany = getmany  # type: ignore[method-assign]
 
@@ -58,16 +57,16 @@ def _no_commit() -> None:
             await asyncio.sleep(3600)
         return await stock(self, offsets)
 
-    SieveConsumerThread.commit = commit  # type: ignore[method-assign]
+    SieveConsumerThread.commit = commit  # type: ignore[method-assign, assignment]
 
 
 def _blocked_loop() -> None:
     stock = InFlight.begin
 
-    def begin(self: InFlight, *arguments: Any) -> Any:
+    def begin(self: InFlight, *arguments: Any, **named: Any) -> Any:
         if _broken():
             time.sleep(3600)
-        return stock(self, *arguments)
+        return stock(self, *arguments, **named)
 
     InFlight.begin = begin  # type: ignore[method-assign]
 

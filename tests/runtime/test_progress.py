@@ -27,14 +27,14 @@ class Watched:
         ready: bool = True,
         in_flight: int = 0,
         recovered: int | None = None,
-        age: float = 0.0,
+        silent: float = 0.0,
     ) -> str | None:
         """See it in one state; `end` None: Kafka does not answer."""
         self.now += 10
         accounts = {} if account is None else {EVENTS: account}
-        sample = Sample(self.now - age, ready, in_flight, recovered, accounts)
+        sample = Sample(ready, in_flight, recovered, accounts)
         ends: Mapping[Place, int] | None = None if end is None else {EVENTS: end}
-        return self.progress.observe(self.now, sample, ends)
+        return self.progress.observe(self.now, sample, ends, silent)
 
     def first_alarm(self, states: Iterator[tuple[Account, int, int]]) -> tuple[float, str] | None:
         """When and of what it is said that it is stuck; states of account, end and records under way."""
@@ -94,8 +94,8 @@ def test_loop_that_stands_still_is_told_whatever_kafka_says() -> None:
     """No new sample is taken: the process hangs."""
     watched = Watched()
 
-    assert None is watched.look(age=60.0, end=None)
-    assert "the worker's event loop has stood still for 61 s" == watched.look(age=61.0, end=None)
+    assert None is watched.look(silent=60.0, end=None)
+    assert "the worker's event loop has stood still for 61 s" == watched.look(silent=61.0, end=None)
 
 
 def test_nothing_is_expected_while_kafka_does_not_answer() -> None:
@@ -135,6 +135,6 @@ def test_open_transaction_is_no_lag() -> None:
 def test_partition_without_a_leader_is_left_alone() -> None:
     """Its end is unknown, so nothing can be said."""
     watched = Watched()
-    sample = Sample(0.0, True, 0, None, {EVENTS: Account(40, 40, 40)})
+    sample = Sample(True, 0, None, {EVENTS: Account(40, 40, 40)})
 
     assert [None] * 3 == [watched.progress.observe(now, sample, {}) for now in (0.0, 30.0, 60.0)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterable
 
 from confluent_kafka.admin import AdminClient
@@ -31,7 +30,7 @@ class Dog:
         self.watchdog = Watchdog(LIMIT, self.loop, self._sample, self._ends, self._fail)
 
     def _sample(self) -> Sample:
-        return Sample(time.monotonic(), ready=True, accounts={EVENTS: self.account})
+        return Sample(ready=True, accounts={EVENTS: self.account})
 
     def _ends(self, places: Iterable[Place]) -> dict[Place, int]:
         self.asked += places
@@ -67,6 +66,32 @@ def test_loop_that_stands_still_is_ended() -> None:
     dog.loop.close()
 
     assert "the worker's event loop has stood still for" in dog.failed[0][1]
+
+
+def test_slow_kafka_is_no_slow_loop() -> None:
+    """While it waits for an answer of Kafka's for longer than the limit, the loop owes nothing."""
+    dog = Dog(Account(40, 40, 40), 40)
+    answered = threading.Event()
+    ask = dog.watchdog._ends
+
+    def slowly(places: Iterable[Place]) -> dict[Place, int] | None:
+        ask(places)
+        if threading.Event().wait(2 * LIMIT) or len(dog.asked) > 1:
+            answered.set()
+        return None
+
+    dog.watchdog._ends = slowly
+
+    async def run() -> None:
+        dog.watchdog.start()
+        await asyncio.wait_for(asyncio.to_thread(answered.wait, DEADLINE), DEADLINE)
+
+    dog.loop.run_until_complete(run())
+    dog.watchdog.stop()
+    dog.watchdog.join(DEADLINE)
+    dog.loop.close()
+
+    assert [] == dog.failed
 
 
 def test_watchdog_is_silent_once_the_worker_stops() -> None:
