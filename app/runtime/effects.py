@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import faust
 from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.partitioner import murmur2
 
 from app.core.alert import Alert
 from app.core.dead_letter import DeadLetter
@@ -36,6 +37,9 @@ from app.runtime.records import (
 )
 from app.runtime.settings import Settings
 from app.runtime.table import NewTermsTable
+
+_POSITIVE: Final = 0x7FFFFFFF
+"""What Kafka's partitioner leaves of a hash."""
 
 
 class TooLargeError(Exception):
@@ -64,7 +68,9 @@ class Effects:
         topic = self._settings.matches_topic
         FAIL_POINT.passed("before_forward")
         try:
-            future = await self._hand_over(topic, route.key, raw, match_headers(route, source))
+            # The client's own partitioner looks up the topic's partitions anew for every record.
+            partition = (murmur2(route.key) & _POSITIVE) % self._settings.partitions
+            future = await self._hand_over(topic, route.key, raw, match_headers(route, source), partition)
         except TooLargeError as error:
             await self.dead_letter(DeadLetter("too_large", f"the match can't be forwarded: {error}"), source, raw)
             return None

@@ -14,8 +14,9 @@ import pytest
 from aiokafka.protocol.produce import ProduceRequest
 from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP
+from mode.utils.locks import Event
 
-from app.errors import FrozenError
+from app.errors import EffectError, FrozenError
 from app.runtime.driver import Fetched, IdempotentProducer, SieveConsumer, SieveConsumerThread
 from app.runtime.ending import end_process
 from app.runtime.heartbeat import Heartbeat
@@ -186,3 +187,44 @@ def test_request_to_write_needs_a_heartbeat_of_late() -> None:
     asyncio.run(run())
 
     assert ["ProduceRequest to 1", "object to 1", "a request to write"] == steps
+
+
+def _waiting(*coros: Any) -> Any:
+    """What the drain's wait gives, run to its end in a loop of its own, and whether the second one was begun."""
+
+    async def run() -> Any:
+        consumer = SieveConsumer.__new__(SieveConsumer)
+        consumer.loop = asyncio.get_running_loop()
+        consumer._stopped, consumer._crashed = Event(), Event()
+        return (await consumer.wait_first(*coros)).results
+
+    return asyncio.run(run())
+
+
+async def _hand_on(value: str, *, turns: int) -> str:
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    return value
+
+
+@pytest.mark.parametrize("turns", [0, 5])
+def test_drain_waits_for_what_hands_a_record_on(turns: int) -> None:
+    """Whether that ends at once, as it nearly always does, or has to wait."""
+    assert ["handed on"] == _waiting(_hand_on("handed on", turns=turns), asyncio.sleep(60, "suspended"))
+
+
+def test_drain_leaves_what_waits_when_the_flow_is_suspended() -> None:
+    """Else a full queue would hold up a rebalance."""
+    assert ["suspended"] == _waiting(asyncio.sleep(60), _hand_on("suspended", turns=3))
+
+
+@pytest.mark.parametrize("turns", [0, 5])
+def test_drain_is_told_what_went_wrong(turns: int) -> None:
+    """An error of what hands a record on is not swallowed."""
+
+    async def fail() -> None:
+        await _hand_on("", turns=turns)
+        raise EffectError("broken")
+
+    with pytest.raises(EffectError, match="broken"):
+        _waiting(fail(), asyncio.sleep(60))

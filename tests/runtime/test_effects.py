@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
+from aiokafka.partitioner import DefaultPartitioner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.core.dead_letter import DeadLetter
 from app.core.engine import Route
@@ -88,9 +91,22 @@ def test_match_and_entry_are_confirmed_by_the_broker_alone(name: str) -> None:
 
     _run(broker, table, work)
 
-    expected = {"forward": ([("eximwatch.matches", None)], []), "write": ([("changelog", 2)], ["put", "confirm"])}
+    expected = {"forward": ([("eximwatch.matches", 8)], []), "write": ([("changelog", 2)], ["put", "confirm"])}
     assert [False, True] == states
     assert expected[name] == (broker.sent, table.steps)
+
+
+@given(st.binary(min_size=1, max_size=80))
+def test_match_goes_where_every_keyed_producer_would_send_it(key: bytes) -> None:
+    """Its partition is that of Kafka's default partitioner, so that a host's history stays in one place."""
+    broker = Broker()
+
+    async def work(effects: Effects) -> None:
+        await effects.forward(Route("host", key), SOURCE, b"{}")
+
+    _run(broker, Table(), work)
+
+    assert [("eximwatch.matches", DefaultPartitioner()(key, list(range(12)), []))] == broker.sent
 
 
 def test_match_that_is_too_large_is_a_dead_letter() -> None:
