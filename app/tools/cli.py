@@ -32,6 +32,7 @@ Exit codes:
   9  no progress although there is work (watchdog); start again, nothing is lost
   10 the worker was frozen for longer than its session; start again, nothing is lost"""
 
+
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=EXIT_CODES + "\n\n" + examples("eximwatch demo", "eximwatch replay events.ndjson"),

@@ -16,7 +16,9 @@ _FOREIGN: Final = "not_a_dead_letter"  # as app.tools.dead_letters shows what no
 _REASONS: Final = (*REASONS, _FOREIGN)
 
 
-@click.group("dead-letters", epilog=examples("eximwatch dead-letters list", "eximwatch dead-letters retry --all --dry-run"))
+@click.group(
+    "dead-letters", epilog=examples("eximwatch dead-letters list", "eximwatch dead-letters retry --all --dry-run")
+)
 def dead_letters() -> None:
     """Look at what could not be judged, and have it judged again."""
 
@@ -87,9 +89,10 @@ def retry(
 ) -> None:
     """Have dead letters judged again, by the rules that are there now.
 
-    The source record is read anew; where a rule matches, a match with the original source position goes to the matches
-    topic, and the workers judge it as any other. Nothing is written to the source topics or to the dead letters, and the
-    letter stays where it is. Use the rules that the workers run, after they were restarted with them.
+    The source record is read anew; where a rule matches, a match with the original source position goes to the
+    matches topic, and the workers judge it as any other. Nothing is written to the source topics or to the dead
+    letters, and the letter stays where it is. Use the rules that the workers run, after they were restarted with
+    them.
 
     \b
     What a retry can mend:

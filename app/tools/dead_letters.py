@@ -81,7 +81,9 @@ def parse_position(text: str, topic: str) -> tuple[int, int]:
     """
     found = _POSITION.fullmatch(text)
     if found is None:
-        raise InputError(f"{text!r} is no position: write PARTITION:OFFSET, as `eximwatch dead-letters list` shows them")
+        raise InputError(
+            f"{text!r} is no position: write PARTITION:OFFSET, as `eximwatch dead-letters list` shows them"
+        )
     if found[1] not in (None, topic):
         raise InputError(f"{text} is not in {topic}: is EXIMWATCH_TOPIC_PREFIX that of the installation?")
     return int(found[2]), int(found[3])
@@ -134,7 +136,7 @@ def as_json(letter: Letter) -> bytes:
 
 
 def described(letter: Letter) -> Iterator[str]:
-    """A letter in full, line by line, safe on a terminal: bytes that are no text are written as `\\xNN`."""
+    r"""A letter in full, line by line, safe on a terminal: bytes that are no text are written as `\xNN`."""
     yield f"position: {visible(letter.position)}"
     yield f"time: {shown_time(letter.time)}"
     if letter.said is None:

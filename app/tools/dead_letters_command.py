@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 
 from rich.console import Console
@@ -30,6 +32,7 @@ from app.tools.dead_letters_retry import Retry
 from app.tools.screen import json_line, plain, say
 from app.tools.topic_reader import NoRecordError, TopicReader
 
+_CLOSED_PIPE = 141
 _MILLISECOND = 1_000_000
 _STYLES = {"sent": "green", "would be sent": "green", "left": "bold red"}
 
@@ -52,7 +55,7 @@ def list_letters(settings: Settings, start: str, reason: str | None, count: int 
     since = None if start in ("earliest", "latest") else _milliseconds(start)
     console = Console()
     reasons: Counter[str] = Counter()
-    with TopicReader(client_config(settings), settings.dead_letters_topic) as reader:
+    with _reader_may_leave(), TopicReader(client_config(settings), settings.dead_letters_topic) as reader:
         found: Iterable[Letter] = chosen(map(letter_of, reader.read(since)), reason)
         found = newest(found, count) if start == "latest" and count else islice(found, count)
         for letter in found:
@@ -61,7 +64,6 @@ def list_letters(settings: Settings, start: str, reason: str | None, count: int 
                 sys.stdout.buffer.write(json_line(as_json(letter), sys.stdout.buffer))
             else:
                 _print(console, line(letter))
-    sys.stdout.flush()
     say(summary(reasons))
 
 
@@ -74,13 +76,13 @@ def show_letter(settings: Settings, position: str, *, raw: bool) -> None:
         BrokerError: Kafka can't be reached.
     """
     (letter,) = _at(settings, [position])
-    if raw:
-        sys.stdout.buffer.write(letter.value)
-        sys.stdout.buffer.flush()
-        if letter.said and letter.said.cut_from:
-            say(f"these are the first {len(letter.value)} of {letter.said.cut_from[0]} bytes")
-        return
-    sys.stdout.writelines(f"{shown}\n" for shown in described(letter))
+    with _reader_may_leave():
+        if raw:
+            sys.stdout.buffer.write(letter.value)
+        else:
+            sys.stdout.writelines(f"{shown}\n" for shown in described(letter))
+    if raw and letter.said and letter.said.cut_from:
+        say(f"these are the first {len(letter.value)} of {letter.said.cut_from[0]} bytes")
 
 
 def retry_letters(settings: Settings, positions: Sequence[str], reason: str | None, *, dry_run: bool) -> bool:
@@ -145,6 +147,18 @@ def _milliseconds(text: str) -> int:
     if time is None:
         raise SettingsError(f"--from {text!r} is neither earliest, latest nor an ISO 8601 time")
     return time // _MILLISECOND
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """End as a program that SIGPIPE ended where whoever reads our output has seen enough."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered would be tried, and reported, once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_CLOSED_PIPE)
 
 
 def _print(console: Console, text: Text) -> None:

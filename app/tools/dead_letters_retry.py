@@ -171,9 +171,7 @@ class Retry:
         attempt.left += planned.left
         self._send(attempt, planned, said.source, raw, sender)
 
-    def _send(
-        self, attempt: Attempt, planned: Plan, source: SourcePosition, raw: bytes, sender: MatchSender
-    ) -> None:
+    def _send(self, attempt: Attempt, planned: Plan, source: SourcePosition, raw: bytes, sender: MatchSender) -> None:
         record = hashlib.sha256(f"{shown_source(source)} ".encode() + raw).digest()
         for route in planned.routes:
             match = hashlib.sha256(record + route.scope.encode() + b" " + route.key).digest()

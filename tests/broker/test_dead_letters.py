@@ -125,7 +125,9 @@ def _assert_filters(installation: Installation, letters: list[dict[str, Any]]) -
 
 def _assert_shown(installation: Installation, letters: list[dict[str, Any]], hostile: bytes) -> None:
     """Of `show`: all of it in safe lines, or the very bytes."""
-    shown = {_place(letter): installation.run_bytes("dead-letters", "show", "--raw", _place(letter)) for letter in letters}
+    shown = {
+        _place(letter): installation.run_bytes("dead-letters", "show", "--raw", _place(letter)) for letter in letters
+    }
     place = next(place for place, done in shown.items() if done.stdout == hostile)
     text = installation.run("dead-letters", "show", place).stdout
     assert [] == [line for line in text.splitlines() if acts(line)]

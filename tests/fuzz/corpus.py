@@ -43,13 +43,18 @@ class Corpus:
 def corpus() -> Corpus:
     """The corpus, the same in every process."""
     recorded = tuple(line for line in RECORDINGS.read_bytes().splitlines() if b"exim4" in line)
-    hostile = sorted({case.value for case in cases() if case.value})
+    hostile = sorted({case.value for case in cases() if case.value} | {raw(document) for document in _of_many_terms()})
     return Corpus(
         tuple(raw(document) for document in _built()),
         recorded,
         tuple(value for value in hostile if len(value) < _LARGE),
         tuple(value for value in hostile if len(value) >= _LARGE),
     )
+
+
+def _of_many_terms() -> Iterator[dict[str, Any]]:
+    yield event([f"p{number}" for number in range(11)], host=[f"h{number}" for number in range(11)])
+    yield event("sh", user__id=0, process__args=[f"a{number}" for number in range(120)])
 
 
 def _built() -> Iterator[dict[str, Any]]:
@@ -60,5 +65,3 @@ def _built() -> Iterator[dict[str, Any]]:
         dotted = json.loads(raw(event(name)))
         yield {f"{key}.{inner}": value for key, part in dotted.items() if isinstance(part, dict)
                for inner, value in part.items()} | {"@timestamp": dotted["@timestamp"]}  # fmt: skip
-    yield event([f"p{number}" for number in range(11)], host=[f"h{number}" for number in range(11)])
-    yield event("sh", user__id=0, process__args=[f"a{number}" for number in range(120)])

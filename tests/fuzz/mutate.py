@@ -18,11 +18,52 @@ _NUMBERS: Final = (
 _TOKENS: Final = (
     *(b"exim4", b"\\u0065xim4", b"\\u0045xim4", b"exim\\u0034", b"\\ud800", b"\\udc00", b"\\ud83d\\ude00", b"\\u0000"),
     *(b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xef\xbb\xbf", b"\xe2\x80\xae", b"\x00", b"\x1b[2J"),
-    *(b"NaN", b"-Infinity", b"null", b"true", b"{}", b"[]", b"[[", b"{{", b"}", b"]", b'"', b'":', b'"::', b" :", b":-0"),
-    *(b",", b"\\", b'\\"', b"\\u", b"/*", b"\n", b"\t", b'"event":{},', b'"host":[{"id":"x"}],', b'"process.name":"x",'),
+    *(
+        b"NaN",
+        b"-Infinity",
+        b"null",
+        b"true",
+        b"{}",
+        b"[]",
+        b"[[",
+        b"{{",
+        b"}",
+        b"]",
+        b'"',
+        b'":',
+        b'"::',
+        b" :",
+        b":-0",
+    ),
+    *(
+        b",",
+        b"\\",
+        b'\\"',
+        b"\\u",
+        b"/*",
+        b"\n",
+        b"\t",
+        b'"event":{},',
+        b'"host":[{"id":"x"}],',
+        b'"process.name":"x",',
+    ),
 )
+_SPELLINGS: Final = ("\\u0065xim4", "e\\u0078im\\u0034", "\\u0065\\u0078\\u0069\\u006D\\u0034")
 _TEXTS: Final = (
-    *("", "exim4", "sh", "grep", "\x00", "\x1b[31m", "\u202egnp", "é", "e\u0301", "\U0001f600", "\ud800", "\udfff\ud800"),
+    *(
+        "",
+        "exim4",
+        "sh",
+        "grep",
+        "\x00",
+        "\x1b[31m",
+        "\u202egnp",
+        "é",
+        "e\u0301",
+        "\U0001f600",
+        "\ud800",
+        "\udfff\ud800",
+    ),
     *("a.b", "..", ".", "*", "?", "true", "null", "/usr/sbin/exim4", "linux", "start", "exec", "\u2028", "x" * 1024),
     *("x" * 1025, "\uffff", "NaN", "::", ":", '":', "\\", '"', "kibana.alert.uuid", "@metadata"),
 )
@@ -32,12 +73,29 @@ _TIMES: Final = (
     *("\u0662\u0660\u0662\u0666-01-05T08:00:00Z", "2026-01-05T08:00:00.1234567890Z", "253402300800000"),
 )
 _PATHS: Final = (
-    *("process.name", "process.parent.name", "process.executable", "host.id", "host.os.type", "event.action", "user.id"),
-    *("event.type", "@timestamp", "event.ingested", "event.id", "process.args", "host.name", "user.name", "data_stream"),
+    *(
+        "process.name",
+        "process.parent.name",
+        "process.executable",
+        "host.id",
+        "host.os.type",
+        "event.action",
+        "user.id",
+    ),
+    *(
+        "event.type",
+        "@timestamp",
+        "event.ingested",
+        "event.id",
+        "process.args",
+        "host.name",
+        "user.name",
+        "data_stream",
+    ),
     *("process", "host", "event", "process.parent", "kibana", "kibana.alert.uuid", "signal", "detector", "@metadata"),
     *("event.kind", "data_stream.type", "process.group_leader.name", "process.parent.executable", "a.b.c", "", "a..b"),
 )
-_MANY: Final = (2, 3, 10, 11, 99, 100, 101, 300)
+_MANY: Final = (*(2, 3) * 12, 10, 11, 10, 11, 99, 100, 101, 300)
 _DEPTHS: Final = (1, 5, 20, 21, 49, 50, 51, 196, 199, 200, 201, 1000, 5000)
 _RUNS: Final = (8, 128, 129, 1024, 5000, 70_000)
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?")
@@ -71,7 +129,8 @@ def mutate_document(raw: bytes, random: Random) -> bytes:
     for _ in range(random.choice((1, 1, 2, 3))):
         random.choice(_DOCUMENT_WAYS)(document, random)
     try:
-        text = json.dumps(document, ensure_ascii=True, separators=random.choice(((",", ":"), (", ", ": "), (",", " :"))))
+        separators = random.choice(((",", ":"), (", ", ": "), (",", " :")))
+        text = json.dumps(document, ensure_ascii=random.random() < 0.5, separators=separators)
     except RecursionError:
         return raw
     if "\\u0001N" in text:
@@ -79,18 +138,8 @@ def mutate_document(raw: bytes, random: Random) -> bytes:
     if random.random() < 0.15:
         text = _doubled(text, random)
     if random.random() < 0.1:
-        text = text.replace("exim4", random.choice(("\\u0065xim4", "e\\u0078im\\u0034", "\\u0065\\u0078\\u0069\\u006D\\u0034")))
-    if random.random() < 0.5:
-        return text.encode()
-    return _in_utf8(text)
-
-
-def _in_utf8(text: str) -> bytes:
-    """Characters in place of their escapes; lone surrogates become the bytes that are no UTF-8."""
-    try:
-        return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-    except (ValueError, RecursionError):  # a number of very many digits
-        return text.encode()
+        text = text.replace("exim4", random.choice(_SPELLINGS))
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _doubled(text: str, random: Random) -> str:
@@ -283,6 +332,12 @@ def _member(raw: bytes, random: Random, _: Corpus) -> bytes:
     return raw[:-1] + b',"' + random.choice(_PATHS).encode() + b'":' + value + b"}"
 
 
+def _wrap(raw: bytes, random: Random, _: Corpus) -> bytes:
+    """Something else than an object at the top."""
+    before, after = random.choice(((b"[", b"]"), (b"[[", b",1]]"), (b'"', b'"'), (b" ", b"\n"), (b'{"a":', b"}")))
+    return before + raw + after
+
+
 def _run(raw: bytes, random: Random, _: Corpus) -> bytes:
     at = random.randrange(len(raw) + 1)
     run = random.choice((b"[", b'{"a":', b"a", b"9", b" ", b"\\", b"\xff", b'"', b"\\ud800"))
@@ -291,5 +346,5 @@ def _run(raw: bytes, random: Random, _: Corpus) -> bytes:
 
 _BYTE_WAYS: Final[Sequence[Callable[[bytes, Random, Corpus], bytes]]] = (
     *(_flip, _overwrite, _insert, _insert_in_text, _truncate, _cut_out, _repeat, _splice, _number, _member, _run),
-    *(_insert_in_text, _number, _member, _insert_in_text),
+    *(_wrap, _insert_in_text, _number, _member, _insert_in_text),
 )

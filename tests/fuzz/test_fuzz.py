@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.core import engine
-from app.core.event import ProcessEvent, decode
 from app.core.dead_letter import REASONS
+from app.core.event import ProcessEvent, decode
 from tests.fuzz.run import run, table, try_records
 from tests.fuzz.trial import record_of
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import signal
 import time
 from collections import Counter
@@ -41,8 +42,10 @@ MAX_CPU_S: Final = 2.0
 """CPU that one record may take."""
 
 _HUNG_S: Final = 20.0
-_SAMPLE: Final = 64  # one in so many is held to the schemas too, which takes longer than all else
+_SAMPLE: Final = 256  # one in so many is held to the schemas too, which takes longer than all else
+_FEW: Final = 2  # of so many terms of a record the verdicts and alerts are repeated
 _LIMITS: Final = (1_000_000, 1_000_000, 1_000_000, MIN_ALERT_BYTES)
+_LONG_NUMBER: Final = re.compile(rb"\d{4301}")
 _NOW: Final = 1_767_700_000 * 10**9
 _TIMES: Final = (1_767_600_000_123, 0, None, 2**63 // 10**6, 253_402_300_800_000)
 
@@ -89,7 +92,7 @@ def engines() -> tuple[Engine, ...]:
         rule("fleet", fields=("process.executable",), query="process.parent.name:exim4 and process.executable:/*"),
         rule(
             "three",
-            fields=("host.id", "user.id", "process.args"),
+            fields=("host.id", "user.id", "process.executable"),
             query="process.parent.executable:*/exim4 or process.group_leader.name:exim4",
         ),
     ]
@@ -172,7 +175,8 @@ def _judge(
                 yield found.alert.id, found.alert.value
             kept = decode_record(encode_record(found.assessment.record))
             _hold(kept == found.assessment.record, "a record of the table is not read back")
-            for offset, verdict in ((number, Verdict.REPLAYED), (number + 1, Verdict.KNOWN)):
+            again_at = ((number, Verdict.REPLAYED), (number + 1, Verdict.KNOWN)) if judged <= _FEW else ()
+            for offset, verdict in again_at:
                 later = Arrival(1, offset, _NOW, source.shown())
                 again = engine.judge(due, term, examination, kept, later, raw, _NOW)
                 _hold(isinstance(again, Judgement) and again.assessment.verdict is verdict, f"not {verdict.value}")
@@ -212,7 +216,8 @@ def _check_dead_letter(engine: Engine, letter: DeadLetter, source: SourcePositio
 
 def _check_alert(uuid: str, value: bytes, limit: int, *, sample: bool) -> None:
     _hold(len(value) <= limit, f"an alert of {len(value)} bytes, over {limit}")
-    document = validate_alert(value) if sample else json.loads(value)
+    # Python's own integers end at so many digits, which JSON's don't.
+    document = validate_alert(value) if sample and not _LONG_NUMBER.search(value) else json.loads(value, parse_int=str)
     _hold(document["kibana.alert.uuid"] == uuid, "the alert does not hold its id")
     _hold(document["event"]["kind"] == "signal" and document["kibana.alert.status"] == "active", "an alert is forged")
 
@@ -229,7 +234,7 @@ def _check_repeated(
     again = engine.examine(bytes(bytearray(raw)), source.nanoseconds)
     _hold(again.dead_letters == examination.dead_letters, "other dead letters the second time")
     _hold(again.matches == examination.matches, "other terms the second time")
-    if len(judged) <= 4:
+    if len(judged) <= _FEW:
         _hold(judged == list(_judge(engine, again, raw, source, number)), "other alerts the second time")
     digest = hashlib.sha256(raw).hexdigest()
     ids = [alert_id(match.rule.id, term, digest) for match in again.matches for term in match.terms]

@@ -171,9 +171,7 @@ HOST = Route("host", b"mail01")
         (DeadLetter("not_a_match", ""), b"no needle and no JSON", (), Plan()),
     ],
 )
-def test_what_can_be_judged_is_planned(
-    letter: DeadLetter, value: bytes, rules: Sequence[Rule], expected: Plan
-) -> None:
+def test_what_can_be_judged_is_planned(letter: DeadLetter, value: bytes, rules: Sequence[Rule], expected: Plan) -> None:
     """Routes as the first step has them, of the rule that the letter is about."""
     assert expected == _planned(_letter(letter, value), _engine(*rules))
 
@@ -218,7 +216,9 @@ def test_clock_is_the_letters_source_time() -> None:
     without = SourcePosition("events", 3, 42, None)
 
     assert Plan((HOST,)) == _planned(_letter(DeadLetter("no_clock", "", "child"), timeless))
-    assert _planned(_letter(DeadLetter("no_clock", "", "child"), timeless, source=without)).left[0].startswith("no_clock")
+    assert (
+        _planned(_letter(DeadLetter("no_clock", "", "child"), timeless, source=without)).left[0].startswith("no_clock")
+    )
 
 
 def test_match_that_no_topic_takes_is_left() -> None:
