@@ -106,7 +106,7 @@ def retry(
     judged in the meantime is known and does not alert. A retry can be repeated: a match that is sent twice counts
     twice in `detector.count`, alerts have the same id. Of a record that was too large to keep, the rest is
     fetched from its source topic, if it is there still.
-    """
+    """  # noqa: D301 — click reads the backspace character
     from app.tools.dead_letters_command import retry_letters
 
     if [bool(positions), reason is not None, everything].count(True) != 1:

@@ -65,9 +65,10 @@ def test_line_says_where_when_and_why() -> None:
     shown = line(_letter(DeadLetter("missing_term_field", "host.id has no value", "child"))).plain
     whole = line(_letter(DeadLetter("not_json", "broken"))).plain
 
-    assert (
-        "w.dead-letters:1:7  2026-01-06T11:46:40.000Z  missing_term_field  child  events:3:42  5 B  host.id has no value"
-    ) == shown
+    assert [
+        *("w.dead-letters:1:7", "2026-01-06T11:46:40.000Z", "missing_term_field", "child", "events:3:42", "5 B"),
+        "host.id has no value",
+    ] == shown.split("  ")
     assert "not_json  -  events:3:42" in whole
 
 
@@ -86,9 +87,7 @@ def test_nothing_of_a_letter_acts_on_a_terminal(hostile: str) -> None:
 def test_json_holds_what_the_line_says_and_no_record() -> None:
     """Fields that do not apply are left out."""
     letter = _letter(DeadLetter("too_large", "é\x1b", None), b"secret")
-    cut = letter_of(
-        StoredRecord("t", 0, 1, None, b"abc", [*letter.headers, *cut_headers(9, "ab" * 32)])  # type: ignore[list-item]
-    )
+    cut = letter_of(StoredRecord("t", 0, 1, None, b"abc", [*letter.headers, *cut_headers(9, "ab" * 32)]))
 
     assert {
         "position": "w.dead-letters:1:7",
