@@ -19,6 +19,15 @@ MAX_LEVELS: Final = 50
 MAX_PATH: Final = 256
 """Characters of a path below which objects are still flattened."""
 
+MAX_MADE: Final = 20_000
+"""Objects that long dotted keys of one event may be spelled out to; after that they stay as they are.
+
+A megabyte of such keys would make hundreds of thousands, and take seconds. No sensor's event comes near it.
+"""
+
+SHORT_KEY: Final = 3
+"""Dotted keys with no more parts are always spelled out: among them are those that an alert sets itself."""
+
 CUT_TEXT: Final = 128
 """Characters that a cut string keeps."""
 
@@ -32,18 +41,39 @@ def encode_document(document: JsonObject) -> bytes:
     return _encode(document)
 
 
-def nest(document: JsonObject, level: int = 0) -> JsonObject:
+def nest(document: JsonObject) -> JsonObject:
     """A copy in which every dotted key is spelled out as objects and all values of one field stand together.
 
     Where a field has values in several places, they become one array; objects at the same place are merged.
-    Dotted keys below MAX_LEVELS stay as they are.
+    Dotted keys below MAX_LEVELS stay as they are, and long ones after MAX_MADE.
     """
+    return _nest(document, 0, _Making())
+
+
+class _Making:
+    """How many more objects long keys may make."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MAX_MADE
+
+    def allows(self, parts: Sequence[str]) -> bool:
+        """Whether a key may be spelled out; counts it if it is a long one."""
+        if len(parts) <= SHORT_KEY:
+            return True
+        self.left -= len(parts) - 1
+        return self.left >= 0
+
+
+def _nest(document: JsonObject, level: int, making: _Making) -> JsonObject:
     nested: JsonObject = {}
     for key, value in document.items():
         parts = key.split(".")
-        if not (1 < len(parts) <= MAX_KEY_PARTS and all(parts) and level + len(parts) <= MAX_LEVELS):
+        spelled_out = 1 < len(parts) <= MAX_KEY_PARTS and all(parts) and level + len(parts) <= MAX_LEVELS
+        if not (spelled_out and making.allows(parts)):
             parts = [key]
-        _put(nested, parts, _nest_value(value, level + len(parts)))
+        _put(nested, parts, _nest_value(value, level + len(parts), making))
     return nested
 
 
@@ -139,11 +169,11 @@ def _leaves(node: JsonObject, prefix: str) -> Iterator[tuple[int, str, JsonObjec
             yield len(_encode(value)), path, node, key
 
 
-def _nest_value(value: Any, level: int) -> Any:  # noqa: ANN401 — any JSON value
+def _nest_value(value: Any, level: int, making: _Making) -> Any:  # noqa: ANN401 — any JSON value
     if isinstance(value, dict):
-        return nest(value, level)
+        return _nest(value, level, making)
     if isinstance(value, list):
-        return [_nest_value(item, level) for item in value]
+        return [_nest_value(item, level, making) for item in value]
     return value
 
 

@@ -17,6 +17,7 @@ from tests.fuzz.trial import Tally, against_hanging, record_of, try_record
 PROCESSES: Final = 2
 CHUNK: Final = 2_000
 
+_SHOWN_BYTES: Final = 8_192  # seed and number give the rest
 _TOLD_EVERY_S: Final = 15.0
 
 
@@ -32,7 +33,9 @@ class Finding:
     def __str__(self) -> str:
         """All that is needed to try it again."""
         again = f"RECORDS=1 SEED={self.seed} FIRST={self.number} make fuzz"
-        return f"{self.trace}\nseed {self.seed}, record {self.number}; again: {again}\nbytes: {self.raw.hex()}"
+        rest = f"… {len(self.raw)} bytes" if len(self.raw) > _SHOWN_BYTES else ""
+        shown = self.raw[:_SHOWN_BYTES].hex() + rest
+        return f"{self.trace}\nseed {self.seed}, record {self.number}; again: {again}\nbytes: {shown}"
 
 
 def try_records(seed: int, first: int, count: int) -> tuple[Tally, Finding | None]:
