@@ -67,7 +67,8 @@ def run(seed: int, first: int, count: int) -> tuple[Tally, Finding | None, float
                 finding, tally = Finding(seed, chunk[0], b"", died), Tally()
             total.add(tally)
             if finding is not None:
-                pool.shutdown(wait=False, cancel_futures=True)
+                for waiting in futures:
+                    waiting.cancel()
                 return total, finding, time.monotonic() - begun
             if time.monotonic() - told > _TOLD_EVERY_S:
                 told = time.monotonic()
