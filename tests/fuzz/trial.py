@@ -42,7 +42,7 @@ MAX_CPU_S: Final = 2.0
 """CPU that one record may take."""
 
 _HUNG_S: Final = 20.0
-_SAMPLE: Final = 256  # one in so many is held to the schemas too, which takes longer than all else
+_SAMPLE: Final = 257  # one in so many is held to the schemas too, which takes longer than all else
 _REPEATED: Final = 4  # one in so many is judged again, as known, as replayed, and a second time as new
 _FEW: Final = 2  # and only the first terms of a record
 _LIMITS: Final = (1_000_000, 1_000_000, 1_000_000, MIN_ALERT_BYTES)
