@@ -55,7 +55,7 @@ def list_letters(settings: Settings, start: str, reason: str | None, count: int 
     since = None if start in ("earliest", "latest") else _milliseconds(start)
     console = Console()
     reasons: Counter[str] = Counter()
-    with _reader_may_leave(), TopicReader(client_config(settings), settings.dead_letters_topic) as reader:
+    with reader_may_leave(), TopicReader(client_config(settings), settings.dead_letters_topic) as reader:
         found: Iterable[Letter] = chosen(map(letter_of, reader.read(since)), reason)
         found = newest(found, count) if start == "latest" and count else islice(found, count)
         for letter in found:
@@ -76,7 +76,7 @@ def show_letter(settings: Settings, position: str, *, raw: bool) -> None:
         BrokerError: Kafka can't be reached.
     """
     (letter,) = _at(settings, [position])
-    with _reader_may_leave():
+    with reader_may_leave():
         if raw:
             sys.stdout.buffer.write(letter.value)
         else:
@@ -114,15 +114,27 @@ def retry_letters(settings: Settings, positions: Sequence[str], reason: str | No
     link = client_config(settings)
     with TopicReader(link, settings.matches_topic) as matches:
         matches.partitions()  # says that the topic is missing before anything is read
-    if positions:
-        retry.run(_at(settings, positions))
-    else:
-        with TopicReader(link, settings.dead_letters_topic) as reader:
-            retry.run(chosen(map(letter_of, reader.read()), reason))
-    sys.stdout.flush()
+    with reader_may_leave():
+        if positions:
+            retry.run(_at(settings, positions))
+        else:
+            with TopicReader(link, settings.dead_letters_topic) as reader:
+                retry.run(chosen(map(letter_of, reader.read()), reason))
     counted = ", ".join(f"{count} {word}" for word, count in sorted(retry.outcomes.items())) or "no dead letters"
     say(f"{counted}{' (dry run: nothing was sent)' if dry_run else ''}")
     return not retry.outcomes["left"]
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """End as a program that SIGPIPE ended where whoever reads our output has seen enough."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered would be tried, and reported, once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_CLOSED_PIPE)
 
 
 def _at(settings: Settings, positions: Sequence[str]) -> list[Letter]:
@@ -149,20 +161,10 @@ def _milliseconds(text: str) -> int:
     return time // _MILLISECOND
 
 
-@contextmanager
-def _reader_may_leave() -> Iterator[None]:
-    """End as a program that SIGPIPE ended where whoever reads our output has seen enough."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # What is still buffered would be tried, and reported, once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(_CLOSED_PIPE)
-
-
 def _print(console: Console, text: Text) -> None:
     """One line; on a terminal it ends at the screen's edge."""
-    if console.is_terminal:
-        text.truncate(console.width, overflow="ellipsis")
+    if not console.is_terminal:
+        sys.stdout.write(f"{text.plain}\n")
+        return
+    text.truncate(console.width, overflow="ellipsis")
     console.print(text, soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 
@@ -30,6 +31,7 @@ from app.tools.dead_letters import (
     parse_position,
     summary,
 )
+from app.tools.dead_letters_command import reader_may_leave
 from app.tools.dead_letters_plan import Plan, is_cut_from, plan
 from app.tools.dead_letters_retry import Attempt
 from app.tools.topic_reader import StoredRecord, TopicReader
@@ -290,3 +292,16 @@ def test_kafka_that_does_not_answer_is_one_error(monkeypatch: pytest.MonkeyPatch
     link: dict[str, str | int] = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
     with TopicReader(link, "t") as reader, pytest.raises(BrokerError, match="EXIMWATCH_BROKERS"):
         reader.partitions()
+
+
+def test_reader_that_has_seen_enough_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As SIGPIPE would, without a word: `list | head` is no error."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as out:
+        monkeypatch.setattr("sys.stdout", out)
+        out.write("a line")
+        with pytest.raises(SystemExit) as ended, reader_may_leave():
+            out.write("another")
+
+    assert 141 == ended.value.code
