@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -32,6 +31,8 @@ CUT_TEXT: Final = 128
 """Characters that a cut string keeps."""
 
 _SMALL = 1024  # bytes; an array up to this size is removed only where cutting all larger fields was not enough
+
+_Leaf = tuple[int, str, JsonObject, str]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -104,14 +105,13 @@ def fit(parts: Sequence[JsonObject], budget: int) -> list[str]:
     excess = sum(len(_encode(part)) for part in parts) - budget
     cuts: dict[str, None] = {}
     for shorten in (True, False):
-        leaves = sorted((leaf for part in parts for leaf in _leaves(part, "")), key=lambda leaf: (-leaf[0], leaf[1]))
+        leaves = [leaf for part in parts for leaf in _leaves(part, "") if not shorten or _is_large(leaf)]
+        leaves.sort(key=lambda leaf: (-leaf[0], leaf[1]))
         for size, path, parent, key in leaves:
             if excess <= 0:
                 return list(cuts)
             value = parent[key]
-            if shorten and (size <= _SMALL or isinstance(value, str)):
-                if not isinstance(value, str) or len(value) <= CUT_TEXT:
-                    continue
+            if shorten and isinstance(value, str):
                 parent[key] = value[:CUT_TEXT] + "…"
                 saved = size - len(_encode(parent[key]))
                 if saved <= 0:
@@ -134,6 +134,13 @@ def fit(parts: Sequence[JsonObject], budget: int) -> list[str]:
     return list(cuts)
 
 
+def _is_large(leaf: _Leaf) -> bool:
+    """Whether it is cut before anything is removed: a long string, or an array that takes much."""
+    size, _, parent, key = leaf
+    value = parent[key]
+    return len(value) > CUT_TEXT if isinstance(value, str) else size > _SMALL
+
+
 def _key_size(key: str) -> int:
     """What a key adds, with its colon and, but for the last one, a comma: counted low."""
     return len(_encode(key)) + 1
@@ -145,9 +152,16 @@ def as_object(value: Any) -> JsonObject:  # noqa: ANN401 — any JSON value
         return value
     merged: JsonObject = {}
     for item in _objects(value):
-        for key, inner in copy.deepcopy(item).items():
+        for key, inner in _copied(item).items():
             _put(merged, [key], inner)
     return merged
+
+
+def _copied(value: Any) -> Any:  # noqa: ANN401 — any JSON value
+    """A copy that may be merged into; `copy.deepcopy` takes several times as long."""
+    if isinstance(value, dict):
+        return {key: _copied(inner) for key, inner in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _objects(value: Any) -> Iterator[JsonObject]:  # noqa: ANN401 — any JSON value
@@ -159,7 +173,7 @@ def _objects(value: Any) -> Iterator[JsonObject]:  # noqa: ANN401 — any JSON v
             yield from _objects(item)
 
 
-def _leaves(node: JsonObject, prefix: str) -> Iterator[tuple[int, str, JsonObject, str]]:
+def _leaves(node: JsonObject, prefix: str) -> Iterator[_Leaf]:
     """Size, path, parent and key of every value that is no object; an array counts as one value."""
     for key, value in node.items():
         path = f"{prefix}{key}"[:CUT_TEXT]
