@@ -6,7 +6,7 @@ UV := 0.13.9
 SOURCES := app tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint types unit docs-check bench bench-replay soak slow lock wheel clean
+.PHONY: help demo test format lint types unit docs-check bench bench-replay soak slow fuzz lock wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ docs-check: .venv/tools  ## Run what the README shows
 
 slow: .venv/tools  ## Long property tests
 	@$(BIN)/pytest -m slow
+
+fuzz: .venv/tools  ## A million mutated records through all that judges them (RECORDS=…, SEED=…, FIRST=…)
+	@$(BIN)/python -m tests.fuzz
 
 bench: .venv/tools  ## The worker against its peers and the floor, on a real Kafka (PEERS=all, QUICK=1, see tests/bench)
 	@$(BIN)/python -m tests.bench

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +23,7 @@ MIN_ALERT_BYTES: Final = 262_144
 """The smallest limit an alert can be held to: rule text, term and names always fit below it."""
 
 _RESERVE = 49_152  # for all that depends on term, state and source, whose lengths must not decide what is cut
+_TEXT_STEP = 16_384
 _MAX_LISTED_CUTS = 50
 _CUT_LIST_RESERVE = _MAX_LISTED_CUTS * (6 * CUT_TEXT + 3)  # each character may be written as \u001f
 _SAID = frozenset({"host.id", "host.name", "process.name", "process.executable", "process.parent.name"})
@@ -72,7 +74,7 @@ def alert_id(rule_id: str, term: Term, record_sha256: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What every alert of one rule and event has in common: the event's own fields, already cut to size.
+    """What all alerts of an event with the same room for it have in common: its own fields, already cut to size.
 
     Attributes:
         source: Its fields, normalised to nested keys, without `event.kind`.
@@ -85,10 +87,21 @@ class Body:
     cuts: tuple[str, ...]
 
 
-def build_body(rule: Rule, event: ProcessEvent, maker: Maker) -> Body:
+@functools.lru_cache(maxsize=1024)
+def room_for_body(rule: Rule, maker: Maker) -> int:
+    """Bytes of an alert that a rule leaves for what its event brings.
+
+    The rule's own text is counted in steps, so that rules share a body: to cut a hostile event takes long.
+    """
+    text = -(-len(encode_document(_rule_fields(rule))) // _TEXT_STEP) * _TEXT_STEP
+    return maker.max_alert_bytes - text - _RESERVE
+
+
+def build_body(event: ProcessEvent, room: int) -> Body:
     """Normalise an event's fields, strip what would forge ours, and cut the largest to keep the alert's limit.
 
-    What is cut depends on the rule and the event alone, neither on the term nor on where it was read.
+    What is cut depends on the event and the room that its rule leaves alone, neither on the term nor on where it
+    was read.
     """
     source = {
         key: value
@@ -99,10 +112,9 @@ def build_body(rule: Rule, event: ProcessEvent, maker: Maker) -> Body:
     original = dotted(source_event, "kibana.alert.original_event")
     original |= dotted(as_object(source.get("data_stream")), "kibana.alert.original_data_stream")
     source["event"] = {key: value for key, value in source_event.items() if key != "kind"}
-    budget = maker.max_alert_bytes - len(encode_document(_rule_fields(rule))) - _RESERVE
     cuts: list[str] = []
-    if len(encode_document(source)) + len(encode_document(original)) > budget:
-        cuts = _listed_cuts(fit((source, original), budget - _CUT_LIST_RESERVE))
+    if len(encode_document(source)) + len(encode_document(original)) > room:
+        cuts = _listed_cuts(fit((source, original), room - _CUT_LIST_RESERVE))
     return Body(source, original, tuple(cuts))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -19,10 +18,21 @@ MAX_LEVELS: Final = 50
 MAX_PATH: Final = 256
 """Characters of a path below which objects are still flattened."""
 
+MAX_MADE: Final = 20_000
+"""Objects that long dotted keys of one event may be spelled out to; after that they stay as they are.
+
+A megabyte of such keys would make hundreds of thousands, and take seconds. No sensor's event comes near it.
+"""
+
+SHORT_KEY: Final = 3
+"""Dotted keys with no more parts are always spelled out: among them are those that an alert sets itself."""
+
 CUT_TEXT: Final = 128
 """Characters that a cut string keeps."""
 
 _SMALL = 1024  # bytes; an array up to this size is removed only where cutting all larger fields was not enough
+
+_Leaf = tuple[int, str, JsonObject, str]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -32,18 +42,39 @@ def encode_document(document: JsonObject) -> bytes:
     return _encode(document)
 
 
-def nest(document: JsonObject, level: int = 0) -> JsonObject:
+def nest(document: JsonObject) -> JsonObject:
     """A copy in which every dotted key is spelled out as objects and all values of one field stand together.
 
     Where a field has values in several places, they become one array; objects at the same place are merged.
-    Dotted keys below MAX_LEVELS stay as they are.
+    Dotted keys below MAX_LEVELS stay as they are, and long ones after MAX_MADE.
     """
+    return _nest(document, 0, _Making())
+
+
+class _Making:
+    """How many more objects long keys may make."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MAX_MADE
+
+    def allows(self, parts: Sequence[str]) -> bool:
+        """Whether a key may be spelled out; counts it if it is a long one."""
+        if len(parts) <= SHORT_KEY:
+            return True
+        self.left -= len(parts) - 1
+        return self.left >= 0
+
+
+def _nest(document: JsonObject, level: int, making: _Making) -> JsonObject:
     nested: JsonObject = {}
     for key, value in document.items():
         parts = key.split(".")
-        if not (1 < len(parts) <= MAX_KEY_PARTS and all(parts) and level + len(parts) <= MAX_LEVELS):
+        spelled_out = 1 < len(parts) <= MAX_KEY_PARTS and all(parts) and level + len(parts) <= MAX_LEVELS
+        if not (spelled_out and making.allows(parts)):
             parts = [key]
-        _put(nested, parts, _nest_value(value, level + len(parts)))
+        _put(nested, parts, _nest_value(value, level + len(parts), making))
     return nested
 
 
@@ -74,14 +105,13 @@ def fit(parts: Sequence[JsonObject], budget: int) -> list[str]:
     excess = sum(len(_encode(part)) for part in parts) - budget
     cuts: dict[str, None] = {}
     for shorten in (True, False):
-        leaves = sorted((leaf for part in parts for leaf in _leaves(part, "")), key=lambda leaf: (-leaf[0], leaf[1]))
+        leaves = [leaf for part in parts for leaf in _leaves(part, "") if not shorten or _is_large(leaf)]
+        leaves.sort(key=lambda leaf: (-leaf[0], leaf[1]))
         for size, path, parent, key in leaves:
             if excess <= 0:
                 return list(cuts)
             value = parent[key]
-            if shorten and (size <= _SMALL or isinstance(value, str)):
-                if not isinstance(value, str) or len(value) <= CUT_TEXT:
-                    continue
+            if shorten and isinstance(value, str):
                 parent[key] = value[:CUT_TEXT] + "…"
                 saved = size - len(_encode(parent[key]))
                 if saved <= 0:
@@ -104,6 +134,13 @@ def fit(parts: Sequence[JsonObject], budget: int) -> list[str]:
     return list(cuts)
 
 
+def _is_large(leaf: _Leaf) -> bool:
+    """Whether it is cut before anything is removed: a long string, or an array that takes much."""
+    size, _, parent, key = leaf
+    value = parent[key]
+    return len(value) > CUT_TEXT if isinstance(value, str) else size > _SMALL
+
+
 def _key_size(key: str) -> int:
     """What a key adds, with its colon and, but for the last one, a comma: counted low."""
     return len(_encode(key)) + 1
@@ -115,9 +152,16 @@ def as_object(value: Any) -> JsonObject:  # noqa: ANN401 — any JSON value
         return value
     merged: JsonObject = {}
     for item in _objects(value):
-        for key, inner in copy.deepcopy(item).items():
+        for key, inner in _copied(item).items():
             _put(merged, [key], inner)
     return merged
+
+
+def _copied(value: Any) -> Any:  # noqa: ANN401 — any JSON value
+    """A copy that may be merged into; `copy.deepcopy` takes several times as long."""
+    if isinstance(value, dict):
+        return {key: _copied(inner) for key, inner in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _objects(value: Any) -> Iterator[JsonObject]:  # noqa: ANN401 — any JSON value
@@ -129,7 +173,7 @@ def _objects(value: Any) -> Iterator[JsonObject]:  # noqa: ANN401 — any JSON v
             yield from _objects(item)
 
 
-def _leaves(node: JsonObject, prefix: str) -> Iterator[tuple[int, str, JsonObject, str]]:
+def _leaves(node: JsonObject, prefix: str) -> Iterator[_Leaf]:
     """Size, path, parent and key of every value that is no object; an array counts as one value."""
     for key, value in node.items():
         path = f"{prefix}{key}"[:CUT_TEXT]
@@ -139,11 +183,11 @@ def _leaves(node: JsonObject, prefix: str) -> Iterator[tuple[int, str, JsonObjec
             yield len(_encode(value)), path, node, key
 
 
-def _nest_value(value: Any, level: int) -> Any:  # noqa: ANN401 — any JSON value
+def _nest_value(value: Any, level: int, making: _Making) -> Any:  # noqa: ANN401 — any JSON value
     if isinstance(value, dict):
-        return nest(value, level)
+        return _nest(value, level, making)
     if isinstance(value, list):
-        return [_nest_value(item, level) for item in value]
+        return [_nest_value(item, level, making) for item in value]
     return value
 
 

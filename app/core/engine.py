@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from app.core.alert import Alert, Body, Maker, Occurrence, build_alert, build_body
+from app.core.alert import Alert, Body, Maker, Occurrence, build_alert, build_body, room_for_body
 from app.core.clock import Clock, bound_clock, read_clock
 from app.core.dead_letter import DeadLetter
 from app.core.event import JsonObject, ProcessEvent, UndecodableError, decode
@@ -56,14 +56,14 @@ class Examination:
         clock: Its clock, not yet bounded.
         matches: Rules that matched and have terms.
         dead_letters: What could not be judged.
-        bodies: Alert bodies by rule id, made when the first alert needs them.
+        bodies: Alert bodies by the room that a rule leaves for them, made when the first alert needs them.
     """
 
     event: ProcessEvent | None = None
     clock: Clock | None = None
     matches: tuple[Match, ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
-    bodies: dict[str, Body] = field(default_factory=dict, compare=False, repr=False)
+    bodies: dict[int, Body] = field(default_factory=dict, compare=False, repr=False)
 
     def routes(self) -> list[Route]:
         """The distinct routes of all terms, in order of first appearance."""
@@ -183,9 +183,10 @@ class Engine:
             digest = hashlib.sha256(raw).hexdigest()
             occurrence = Occurrence(examination.event, digest, clock, arrival.source)
             maker = self.standards.maker
-            body = examination.bodies.get(rule.id)
+            room = room_for_body(rule, maker)
+            body = examination.bodies.get(room)
             if body is None:
-                body = examination.bodies[rule.id] = build_body(rule, examination.event, maker)
+                body = examination.bodies[room] = build_body(examination.event, room)
             alert = build_alert(rule, term, body, occurrence, assessment, made_at, maker)
             return Judgement(assessment, alert)
         except Exception as error:  # noqa: BLE001 — see examine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, cast, get_args
 
@@ -24,6 +24,7 @@ Headers = list[tuple[str, bytes]]
 ReadHeaders = list[tuple[str, bytes | None]]
 
 _MILLISECOND = 1_000_000
+_READABLE = (FORMAT, FORMAT + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,29 @@ class NotAMatchError(ValueError):
     """A record of the matches topic lacks the headers of a format that is known here."""
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetterHeaders:
+    """What a record of the dead-letters topic says of itself.
+
+    Attributes:
+        reason: Why it could not be judged; a newer version may have reasons that are not known here.
+        detail: One sentence; may quote bytes of the event, so escape it before showing it.
+        source: Where the source record stands.
+        rule_id: The rule that could not be judged, None for the whole record.
+        cut_from: Length and hex SHA-256 of the source record where only its beginning was kept; else None.
+    """
+
+    reason: str
+    detail: str
+    source: SourcePosition
+    rule_id: str | None
+    cut_from: tuple[int, str] | None
+
+
+class NotADeadLetterError(ValueError):
+    """A record of the dead-letters topic lacks the headers of a format that is known here."""
+
+
 def match_headers(route: Route, source: SourcePosition) -> Headers:
     """The headers of a match; the route's key is the record's key, and its value the source record's bytes."""
     return [
@@ -76,19 +100,13 @@ def read_match_headers(key: bytes | None, headers: Iterable[tuple[str, bytes | N
     try:
         version = int(found["eximwatch.format"])
         scope = found["eximwatch.scope"].decode("ascii")
-        timestamp = found.get("eximwatch.source.timestamp")
-        source = SourcePosition(
-            found["eximwatch.source.topic"].decode("ascii"),
-            int(found["eximwatch.source.partition"]),
-            int(found["eximwatch.source.offset"]),
-            None if timestamp is None else int(timestamp),
-        )
+        source = _read_position(found)
     except KeyError as error:
         raise NotAMatchError(f"the header {error.args[0]} is missing") from None
     except ValueError as error:
         raise NotAMatchError(f"a header is malformed: {error}") from None
-    if version not in (FORMAT, FORMAT + 1):
-        raise NotAMatchError(f"format {version} is not known here, only {FORMAT} and {FORMAT + 1}")
+    if version not in _READABLE:
+        raise NotAMatchError(_unknown_format(version))
     if scope not in get_args(Scope) or key is None:
         raise NotAMatchError(f"scope {scope!r} with {'a' if key else 'no'} key leads nowhere")
     return MatchHeaders(Route(cast(Scope, scope), key), source)
@@ -110,6 +128,46 @@ def dead_letter_headers(letter: DeadLetter, source: SourcePosition) -> Headers:
 def cut_headers(size: int, sha256: str) -> Headers:
     """What is added where a dead letter's value had to be cut: the whole record's length and SHA-256."""
     return [("eximwatch.cut.length", str(size).encode()), ("eximwatch.cut.sha256", sha256.encode())]
+
+
+def read_dead_letter_headers(headers: Iterable[tuple[str, bytes | None]]) -> DeadLetterHeaders:
+    """Read a dead letter's headers.
+
+    Raises:
+        NotADeadLetterError: Something is missing or not of a known format; says what.
+    """
+    found = {name: value for name, value in headers if value is not None}
+    try:
+        version = int(found["eximwatch.format"])
+        rule_id, length = found.get("eximwatch.rule"), found.get("eximwatch.cut.length")
+        read = DeadLetterHeaders(
+            found["eximwatch.reason"].decode("ascii"),
+            found["eximwatch.detail"].decode("utf-8", "replace"),
+            _read_position(found),
+            None if rule_id is None else rule_id.decode("ascii"),
+            None if length is None else (int(length), found["eximwatch.cut.sha256"].decode("ascii")),
+        )
+    except KeyError as error:
+        raise NotADeadLetterError(f"the header {error.args[0]} is missing") from None
+    except ValueError as error:
+        raise NotADeadLetterError(f"a header is malformed: {error}") from None
+    if version not in _READABLE:
+        raise NotADeadLetterError(_unknown_format(version))
+    return read
+
+
+def _unknown_format(version: int) -> str:
+    return f"format {version} is not known here, only {FORMAT} and {FORMAT + 1}"
+
+
+def _read_position(found: Mapping[str, bytes]) -> SourcePosition:
+    timestamp = found.get("eximwatch.source.timestamp")
+    return SourcePosition(
+        found["eximwatch.source.topic"].decode("ascii"),
+        int(found["eximwatch.source.partition"]),
+        int(found["eximwatch.source.offset"]),
+        None if timestamp is None else int(timestamp),
+    )
 
 
 def _position_headers(source: SourcePosition) -> Headers:

@@ -7,13 +7,14 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from typing import Any, Final, Literal, NoReturn, TypeVar
+from typing import Final, Literal, NoReturn
 
 import click
 
 from app.errors import EximwatchError
-from app.runtime.settings import LINK_SETTINGS, Settings, load_settings
+from app.runtime.settings import LINK_SETTINGS, load_settings
+from app.tools.cli_dead_letters import dead_letters
+from app.tools.flags import examples, setting_options
 from app.tools.screen import say
 from app.tools.seldom import SeldomFilter
 
@@ -30,30 +31,6 @@ Exit codes:
   8  a batch of a source topic is corrupt; the message says how to pass over it
   9  no progress although there is work (watchdog); start again, nothing is lost
   10 the worker was frozen for longer than its session; start again, nothing is lost"""
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def examples(*lines: str) -> str:
-    """The end of a command's help."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-def setting_options(*names: str) -> Callable[[_F], _F]:
-    """Flags for settings: named, typed and described by their declaration."""
-
-    def decorate(command: _F) -> _F:
-        for name in reversed(names or tuple(Settings.model_fields)):
-            field = Settings.model_fields[name]
-            flag = name.replace("_", "-")
-            if field.annotation is bool:
-                option = click.option(f"--{flag}/--no-{flag}", name, default=None, help=field.description)
-            else:
-                option = click.option(f"--{flag}", name, default=None, help=field.description, metavar="VALUE")
-            command = option(command)
-        return command
-
-    return decorate
 
 
 @click.group(
@@ -250,6 +227,9 @@ def tail(start: Literal["earliest", "latest"], count: int | None, *, as_json: bo
     settings = load_settings(**flags)
     with contextlib.suppress(KeyboardInterrupt):
         tail_alerts(client_config(settings), settings.alerts_topic, start, as_json=as_json, count=count)
+
+
+cli.add_command(dead_letters)
 
 
 @cli.command(epilog=examples("eximwatch demo", "EXIMWATCH_BROKERS=127.0.0.1:9092 eximwatch demo --external"))

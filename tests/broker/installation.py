@@ -127,6 +127,11 @@ class Installation:
         return self
 
     def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the product to its end; what it writes must be text."""
+        done = self.run_bytes(*arguments, **settings)
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def run_bytes(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[bytes]:
         """Run a command of the product to its end."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("EXIMWATCH_")}
         return subprocess.run(
@@ -134,7 +139,6 @@ class Installation:
             env={**inherited, **self._environment(settings)},
             cwd=REPOSITORY,
             capture_output=True,
-            text=True,
             timeout=_COMMAND_DEADLINE_S,
             check=False,
         )

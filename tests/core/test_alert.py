@@ -21,6 +21,7 @@ from app.core.alert import (
     build_alert,
     build_body,
     reason,
+    room_for_body,
     shown,
 )
 from app.core.clock import Clock
@@ -63,7 +64,7 @@ def alert(
     """Build the alert of a record's first term."""
     found = occurrence(record, clock, source)
     term = terms_of(found.event, of.fields).terms[0]
-    return build_alert(of, term, build_body(of, found.event, maker), found, assessment, made_at, maker)
+    return build_alert(of, term, build_body(found.event, room_for_body(of, maker)), found, assessment, made_at, maker)
 
 
 def document(record: bytes, assessment: Assessment = UNKNOWN, **options: Any) -> JsonObject:
@@ -367,7 +368,8 @@ def test_alert_of_a_second_host_is_keyed_by_it() -> None:
     """An event of several hosts has one alert a host, each with the key of its own."""
     found = occurrence(raw(event(host=["a", "b"])))
 
-    assert b"b" == build_alert(RULE, ("b", "sh"), build_body(RULE, found.event, MAKER), found, UNKNOWN, NOON, MAKER).key
+    body = build_body(found.event, room_for_body(RULE, MAKER))
+    assert b"b" == build_alert(RULE, ("b", "sh"), body, found, UNKNOWN, NOON, MAKER).key
 
 
 def test_alert_id_is_a_hash_of_rule_term_and_bytes() -> None:

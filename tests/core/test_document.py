@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.document import CUT_TEXT, MAX_KEY_PARTS, as_object, dotted, encode_document, fit, nest
+from app.core.document import (
+    CUT_TEXT,
+    MAX_KEY_PARTS,
+    MAX_MADE,
+    SHORT_KEY,
+    as_object,
+    dotted,
+    encode_document,
+    fit,
+    nest,
+)
 from app.core.event import ProcessEvent, decode
 
 
@@ -46,6 +56,17 @@ def test_longest_key_that_is_spelled_out() -> None:
         found = found["a"]
 
     assert 1 == found
+
+
+def test_long_keys_that_would_make_too_much_stay() -> None:
+    """A megabyte of long dotted keys does not grow to hundreds of thousands of objects; short ones still unfold."""
+    fitting = MAX_MADE // SHORT_KEY
+    long_keys = [f"k{number}" + ".a" * SHORT_KEY for number in range(fitting + 2)]
+    found = nest({**dict.fromkeys(long_keys, 1), "event.kind": "forged", ".".join("s" * SHORT_KEY): 2})
+
+    assert long_keys[fitting:] == [key for key in found if "." in key]
+    assert {"kind": "forged"} == found["event"]
+    assert {"s": {"s": 2}} == found["s"]
 
 
 _KEYS = st.lists(st.sampled_from("ab"), min_size=1, max_size=3).map(".".join)

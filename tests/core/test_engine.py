@@ -263,6 +263,18 @@ def test_old_entry_counts_as_absent() -> None:
     assert Verdict.NEW == judged(engine(), raw(event()), before, 1).assessment.verdict
 
 
+def test_rules_share_what_an_event_brings_to_their_alerts() -> None:
+    """To normalise and cut an event is done once, not for each rule; neither alert is changed by the other."""
+    of = engine(HOST, FLEET)
+    record = raw(event(a="x" * 300_000))
+    together = of.examine(record, NOON)
+    found = [of.judge(one, term, together, None, arrival(), record, NOON)
+             for route in together.routes() for one, term in together.due(route)]  # fmt: skip
+
+    assert 1 == len(together.bodies)
+    assert [judged(engine(one), record) for one in (HOST, FLEET)] == found
+
+
 def test_alert_id_does_not_depend_on_the_run() -> None:
     """Other offsets, times and sources give the same id and key."""
     record = raw(event())

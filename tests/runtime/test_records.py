@@ -14,12 +14,15 @@ from app.core.rule import Scope
 from app.runtime.records import (
     FORMAT,
     MAX_DETAIL,
+    DeadLetterHeaders,
     MatchHeaders,
+    NotADeadLetterError,
     NotAMatchError,
     SourcePosition,
     cut_headers,
     dead_letter_headers,
     match_headers,
+    read_dead_letter_headers,
     read_match_headers,
 )
 
@@ -148,3 +151,52 @@ def test_headers_of_a_dead_letter_say_why_and_where() -> None:
 def test_headers_of_a_cut_say_what_is_missing() -> None:
     """A dead letter that was cut carries the record's whole length and its SHA-256."""
     assert {"eximwatch.cut.length": b"70000", "eximwatch.cut.sha256": b"ab"} == dict(cut_headers(70_000, "ab"))
+
+
+_LETTER = DeadLetter("missing_term_field", "host.id has no value \x1b é", "child")
+
+
+@pytest.mark.parametrize(
+    ("letter", "source", "cut"),
+    [
+        (_LETTER, SOURCE, None),
+        (DeadLetter("not_json", ""), SourcePosition("t", 0, 1, None), None),
+        (DeadLetter("too_large", "x"), SOURCE, (70_000, "ab" * 32)),
+    ],
+)
+def test_headers_of_a_dead_letter_are_read_again(
+    letter: DeadLetter, source: SourcePosition, cut: tuple[int, str] | None
+) -> None:
+    """Reason, detail, rule, source position and what was cut survive; the next format and other headers are read."""
+    headers = dead_letter_headers(letter, source) + (cut_headers(*cut) if cut else [])
+    later = {**dict(headers), "eximwatch.format": b"2", "traceparent": b"\xff"}
+
+    expected = DeadLetterHeaders(letter.reason, letter.detail, source, letter.rule_id, cut)
+    assert expected == read_dead_letter_headers(headers)
+    assert expected == read_dead_letter_headers(later.items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"eximwatch.format": b"3"}, "format 3 is not known here, only 1 and 2"),
+        ({"eximwatch.reason": None}, "the header eximwatch.reason is missing"),
+        ({"eximwatch.detail": None}, "the header eximwatch.detail is missing"),
+        ({"eximwatch.source.offset": b"x"}, "a header is malformed"),
+        ({"eximwatch.rule": b"\xff"}, "a header is malformed"),
+        ({"eximwatch.cut.length": b"5"}, "the header eximwatch.cut.sha256 is missing"),
+    ],
+)
+def test_malformed_headers_are_no_dead_letter(changes: dict[str, bytes | None], message: str) -> None:
+    """What another wrote into the topic is told apart."""
+    headers = {**dict(dead_letter_headers(_LETTER, SOURCE)), **changes}
+
+    with pytest.raises(NotADeadLetterError, match=re.escape(message)):
+        read_dead_letter_headers(headers.items())
+
+
+def test_detail_that_is_no_text_is_read() -> None:
+    """It is for people only."""
+    headers = {**dict(dead_letter_headers(_LETTER, SOURCE)), "eximwatch.detail": b"a\xff"}
+
+    assert "a\ufffd" == read_dead_letter_headers(headers.items()).detail

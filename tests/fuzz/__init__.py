@@ -1,0 +1,1 @@
+"""Mutated records through everything that judges them: `make fuzz`, and a short form among the tests."""
