@@ -40,6 +40,12 @@ class SettingsError(EximwatchError):
     exit_code: ClassVar[int] = 2
 
 
+class VersionsError(EximwatchError):
+    """Packages are installed in versions that the worker was not tested with. Install those of the lock file."""
+
+    exit_code: ClassVar[int] = 2
+
+
 class InputError(EximwatchError):
     """An input file or stream can't be read. Check its path, its rights and its compression."""
 

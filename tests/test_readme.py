@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.runtime.settings import ENV_PREFIX, Settings
+from app.runtime.settings import ENV_PREFIX, SECRETS, Settings
 from tests.broker.kafka import Kafka
 
 ROOT = Path(__file__).parent.parent
@@ -102,7 +102,8 @@ def settings_table() -> str:
     for name, value in Settings.model_construct().shown():
         description = Settings.model_fields[name].description
         shown = {"rules": "the shipped rules", "alert_from": "none"}.get(name, value)
-        rows.append(f"| `--{name.replace('_', '-')}` | `{ENV_PREFIX}{name.upper()}` | {shown} | {description} |")
+        flag = "none" if name in SECRETS else f"`--{name.replace('_', '-')}`"
+        rows.append(f"| {flag} | `{ENV_PREFIX}{name.upper()}` | {shown} | {description} |")
     return "\n".join(rows)
 
 

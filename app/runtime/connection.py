@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import CorrelationIdError, KafkaConnectionError
+from aiokafka.protocol.admin import SaslAuthenticateRequest_v0
 from aiokafka.protocol.fetch import FetchRequest_v0
 
 logger = logging.getLogger("eximwatch")
@@ -34,6 +35,7 @@ PRIVATE_NAMES: Final = (
     "aiokafka.conn.AIOKafkaConnection._writer",
 )
 
+_LOGIN: Final = SaslAuthenticateRequest_v0.API_KEY
 _SIZE: Final = struct.Struct(">i")
 _FETCH: Final = FetchRequest_v0.API_KEY
 _MAX_SIZE: Final = 512 * 1024 * 1024
@@ -113,6 +115,12 @@ async def create_connection(host: str, port: int, *, into_buffer: bool, **option
     if into_buffer:
         connection.read_into_buffer()
     return connection
+
+
+def hide_logins(record: logging.LogRecord) -> bool:
+    """A filter for the client's log, which at level debug shows every request whole: with PLAIN the password too."""
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    return not any(getattr(argument, "API_KEY", None) == _LOGIN for argument in arguments)
 
 
 class _Views:

@@ -34,7 +34,7 @@ from faust.types import TP
 from mode.services import WaitResults
 
 from app.errors import EffectError
-from app.runtime.connection import create_connection
+from app.runtime.connection import create_connection, hide_logins
 from app.runtime.counts import Counts
 from app.runtime.ending import end_process
 from app.runtime.fail_points import FAIL_POINT
@@ -387,6 +387,7 @@ def use_connections(*, into_buffer: bool) -> None:
     Args:
         into_buffer: Read responses into one buffer; else by the stock reader.
     """
+    logging.getLogger("aiokafka.conn").addFilter(hide_logins)
     aiokafka.client.create_conn = functools.partial(create_connection, into_buffer=into_buffer)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -26,8 +26,22 @@ CONFIG_VARIABLE: Final = f"{ENV_PREFIX}CONFIG"
 
 PACKAGED_RULES: Final = Path(__file__).parent.parent / "rules"
 
-LINK_SETTINGS: Final = ("brokers", "tls", "tls_ca", "tls_cert", "tls_key")
+LINK_SETTINGS: Final = (
+    "brokers",
+    "tls",
+    "tls_ca",
+    "tls_cert",
+    "tls_key",
+    "sasl_mechanism",
+    "sasl_username",
+    "sasl_password",
+    "sasl_password_file",
+    "allow_sasl_without_tls",
+)
 """The settings of whatever talks to Kafka."""
+
+SECRETS: Final = frozenset({"sasl_password"})
+"""Settings that are never shown, and have no flag: everyone on the machine can read a command line."""
 
 
 def _split(value: object) -> object:
@@ -74,13 +88,28 @@ class Settings(BaseSettings):
     `EXIMWATCH_…` in upper case.
     """
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     brokers: Names = Field(("127.0.0.1:9092",), description="Kafka's bootstrap addresses, `host:port`.")
     tls: bool = Field(False, description="Talk to Kafka over TLS; certificates and host names are checked.")
     tls_ca: Path | None = Field(None, description="PEM file of the authorities to trust. Default: the system's.")
     tls_cert: Path | None = Field(None, description="PEM file of the client's certificate, if Kafka asks for one.")
     tls_key: Path | None = Field(None, description="PEM file of that certificate's key, not encrypted.")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="Log in to Kafka: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512. Default: no login."
+    )
+    sasl_username: Annotated[str, Field(min_length=1)] | None = Field(None, description="The user to log in as.")
+    sasl_password: Annotated[SecretStr, Field(min_length=1)] | None = Field(
+        None, description="That user's password, for trying things; production names a file instead."
+    )
+    sasl_password_file: Path | None = Field(
+        None, description="File whose one line is that password; read at every start."
+    )
+    allow_sasl_without_tls: bool = Field(
+        False, description="Log in although the link is in the clear, where the network can be trusted."
+    )
     source_topics: Names = Field(
         ("process-events",), description="Topics that carry process events; any partitioning, any key."
     )
@@ -166,14 +195,6 @@ class Settings(BaseSettings):
         if not file:
             return init_settings, env_settings
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(file))
-
-    @model_validator(mode="after")
-    def _tls_is_whole(self) -> Self:
-        if not self.tls and (self.tls_ca or self.tls_cert or self.tls_key):
-            raise ValueError("tls_ca, tls_cert and tls_key do nothing without tls: set EXIMWATCH_TLS=true")
-        if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("tls_cert and tls_key belong together: set both or none")
-        return self
 
     @model_validator(mode="after")
     def _effects_end_first(self) -> Self:

@@ -12,11 +12,12 @@ from confluent_kafka import (
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
 
 from app.core.clock import parse_iso_time
 from app.errors import BrokerError
+from app.runtime.contact import FORBIDDEN, RIGHTS_ADVICE, Admin
 from app.runtime.link import client_config
+from app.runtime.rights import COORDINATOR_TO_COME
 from app.runtime.settings import Settings
 
 logger = logging.getLogger("eximwatch")
@@ -24,16 +25,11 @@ logger = logging.getLogger("eximwatch")
 _TIMEOUT = 20.0
 _COORDINATOR_DEADLINE = 30.0
 _PAUSE = 0.2
-_NO_COORDINATOR_YET = {
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-}
 _GROUP_IN_USE = {KafkaError.NON_EMPTY_GROUP, KafkaError.UNKNOWN_MEMBER_ID}
 _MILLISECOND = 1_000_000
 
 
-def start_group(admin: AdminClient, settings: Settings) -> bool:
+def start_group(admin: Admin, settings: Settings) -> bool:
     """Give all source partitions of a new group the offset that `start_from` names.
 
     A group is new while it has committed nothing in any of them. In a known group a partition without an offset is
@@ -54,8 +50,11 @@ def start_group(admin: AdminClient, settings: Settings) -> bool:
             for place in begin:
                 logger.info("group begins at %s:%d:%d", place.topic, place.partition, place.offset)
     except KafkaException as error:
-        in_use = error.args[0].code() in _GROUP_IN_USE
-        advice = "stop the group's other workers and start again" if in_use else "start again once Kafka answers"
+        advice = "start again once Kafka answers"
+        if error.args[0].code() in _GROUP_IN_USE:
+            advice = "stop the group's other workers and start again"
+        elif error.args[0].code() in FORBIDDEN:
+            advice = RIGHTS_ADVICE
         raise BrokerError(
             f"the offsets of group {settings.topic_prefix} can't be read or set (start_from={settings.start_from}): "
             f"{error.args[0].str()}; {advice}"
@@ -70,12 +69,12 @@ def _committed(client: Consumer, partitions: list[TopicPartition]) -> list[Topic
         try:
             return client.committed(partitions, timeout=_TIMEOUT)
         except KafkaException as error:
-            if error.args[0].code() not in _NO_COORDINATOR_YET or time.monotonic() > deadline:
+            if error.args[0].code() not in COORDINATOR_TO_COME or time.monotonic() > deadline:
                 raise
         time.sleep(_PAUSE)
 
 
-def _begin_of_new_group(admin: AdminClient, settings: Settings) -> list[TopicPartition]:
+def _begin_of_new_group(admin: Admin, settings: Settings) -> list[TopicPartition]:
     metadata = admin.list_topics(timeout=_TIMEOUT)
     partitions = [
         TopicPartition(topic, partition)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final
 
-from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import NewTopic
 
 from app.core.duration import SECOND
 from app.errors import TopicsError
-from app.runtime.link import client_config, no_answer
+from app.runtime import topic_answers as answers
+from app.runtime.contact import FORBIDDEN, RIGHTS_ADVICE, Admin, reach
+from app.runtime.link import client_config
+from app.runtime.replication import Copies
 from app.runtime.settings import Settings
 
 MILLISECOND: Final = SECOND // 1000
 MIN_RETENTION: Final = 7 * 24 * 3600 * SECOND
 """Matches, alerts and dead letters are kept this long at least, in nanoseconds."""
 
-_T = TypeVar("_T")
+BATCH_BYTES: Final = 256 * 1024
+"""What our producer gathers for a partition while its last request is under way; it goes out as one batch."""
+
+CHANGELOG_MAX_BYTES: Final = 2 * BATCH_BYTES
+"""`max.message.bytes` of the changelog: a batch of entries, of which the largest is some 4 KiB, with room to spare."""
+
 _TIMEOUT = 20.0
 
 
@@ -50,12 +58,14 @@ class Layout:
         missing: Topics of ours that do not exist.
         topic_ids: The id of every topic of ours that exists.
         cluster_id: The cluster's id.
+        copies: How every topic that exists is kept, source topics too.
     """
 
     problems: tuple[str, ...]
     missing: tuple[str, ...]
     topic_ids: dict[str, str]
     cluster_id: str
+    copies: tuple[Copies, ...] = ()
 
 
 def changelog_retention(longest_window: int) -> int:
@@ -78,6 +88,7 @@ def declare(settings: Settings, longest_window: int) -> tuple[TopicSpec, ...]:
         "cleanup.policy": "compact,delete",
         "retention.ms": str(changelog_retention(longest_window) // MILLISECOND),
         "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(CHANGELOG_MAX_BYTES),
     }
     return (
         TopicSpec(
@@ -108,12 +119,16 @@ def source_spec(name: str, settings: Settings) -> TopicSpec:
     return TopicSpec(name, settings.partitions, "process events")
 
 
-def admin_client(settings: Settings) -> AdminClient:
-    """A client for administration; connects when it is first used."""
-    return AdminClient({**client_config(settings)})
+def admin_client(settings: Settings) -> Admin:
+    """A client for administration; connects when it is first used.
+
+    Raises:
+        SettingsError: The link's settings can't be used.
+    """
+    return Admin(client_config(settings))
 
 
-def create(admin: AdminClient, specs: Sequence[TopicSpec], replication_factor: int) -> list[str]:
+def create(admin: Admin, specs: Sequence[TopicSpec], replication_factor: int) -> list[str]:
     """Create what is missing; what exists is left as it is, whatever it looks like.
 
     Returns:
@@ -123,7 +138,7 @@ def create(admin: AdminClient, specs: Sequence[TopicSpec], replication_factor: i
         TopicsError: The broker refused one.
         BrokerError: It can't be reached.
     """
-    existing = _topic_names(admin)
+    existing = answers.partitions(reach(admin, admin.failures))
     wanted = [
         NewTopic(spec.name, spec.partitions, replication_factor, config=spec.configs)
         for spec in specs
@@ -136,31 +151,37 @@ def create(admin: AdminClient, specs: Sequence[TopicSpec], replication_factor: i
         try:
             future.result()
         except KafkaException as error:
-            raise TopicsError(
-                f"topic {name} can't be created: {error.args[0].str()} "
-                f"(replication factor {replication_factor}; set EXIMWATCH_REPLICATION_FACTOR to change it)"
-            ) from None
+            refusal = error.args[0]
+            if refusal.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                continue  # hidden from a user who may create it, but not describe it; or made a moment ago
+            advice = f"replication factor {replication_factor}; set EXIMWATCH_REPLICATION_FACTOR to change it"
+            if refusal.code() in FORBIDDEN:
+                advice = RIGHTS_ADVICE
+            raise TopicsError(f"topic {name} can't be created: {refusal.str()} ({advice})") from None
         created.append(name)
     return created
 
 
-def inspect(admin: AdminClient, specs: Sequence[TopicSpec], settings: Settings) -> Layout:
+def inspect(admin: Admin, specs: Sequence[TopicSpec], settings: Settings) -> Layout:
     """Compare the broker's topics with their declaration.
 
     Raises:
         BrokerError: The broker can't be reached or does not answer.
     """
-    existing = _topic_names(admin)
-    missing = tuple(spec.name for spec in specs if spec.name not in existing)
-    problems = [
+    metadata = reach(admin, admin.failures)
+    existing = answers.partitions(metadata)
+    hidden = answers.hidden(admin, [*settings.source_topics, *(spec.name for spec in specs)], existing)
+    missing = tuple(spec.name for spec in specs if spec.name not in existing and spec.name not in hidden)
+    problems = [f"topic {name} is not shown to this user: {RIGHTS_ADVICE}" for name in hidden]
+    problems += [
         f"source topic {name} does not exist: create it, or correct EXIMWATCH_SOURCE_TOPICS"
         for name in settings.source_topics
-        if name not in existing
+        if name not in existing and name not in hidden
     ]
     present = [spec for spec in specs if spec.name in existing]
     problems += _partition_problems(settings, existing)
     sources = [name for name in settings.source_topics if name in existing]
-    configs = _configs(admin, [*(spec.name for spec in present), *sources])
+    configs = answers.configs(admin, [*(spec.name for spec in present), *sources])
     for spec in present:
         for key, value in spec.configs.items():
             found = configs[spec.name].get(key)
@@ -173,7 +194,14 @@ def inspect(admin: AdminClient, specs: Sequence[TopicSpec], settings: Settings) 
         size = configs[name].get("max.message.bytes") or "0"
         if int(size) > settings.source_max_bytes:
             problems.append(f"source topic {name} has max.message.bytes={size}: set EXIMWATCH_SOURCE_MAX_BYTES={size}")
-    return Layout(tuple(problems), missing, _topic_ids(admin, [spec.name for spec in present]), _cluster_id(admin))
+    ours = [spec.name for spec in present]
+    copies = tuple(
+        Copies(
+            name, answers.replicas(metadata, name), int(configs[name].get("min.insync.replicas") or "1"), name in ours
+        )
+        for name in (*sources, *ours)
+    )
+    return Layout(tuple(problems), missing, answers.topic_ids(admin, ours), str(metadata.cluster_id), copies)
 
 
 def _partition_problems(settings: Settings, existing: dict[str, int]) -> list[str]:
@@ -210,37 +238,3 @@ def _holds(found: str | None, wanted: str, *, exact: bool) -> bool:
     if wanted.isdigit() and not exact:
         return int(found) >= int(wanted) or int(found) == -1
     return set(found.split(",")) == set(wanted.split(","))
-
-
-def _topic_names(admin: AdminClient) -> dict[str, int]:
-    metadata = _asked(lambda: admin.list_topics(timeout=_TIMEOUT))
-    return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
-
-
-def _cluster_id(admin: AdminClient) -> str:
-    return str(_asked(lambda: admin.list_topics(timeout=_TIMEOUT)).cluster_id)
-
-
-def _configs(admin: AdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
-    if not names:
-        return {}
-    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-    futures = _asked(lambda: admin.describe_configs(resources, request_timeout=_TIMEOUT))
-    return {
-        resource.name: {key: entry.value for key, entry in _asked(future.result).items()}
-        for resource, future in futures.items()
-    }
-
-
-def _topic_ids(admin: AdminClient, names: Sequence[str]) -> dict[str, str]:
-    if not names:
-        return {}
-    futures = _asked(lambda: admin.describe_topics(TopicCollection(list(names)), request_timeout=_TIMEOUT))
-    return {name: str(_asked(future.result).topic_id) for name, future in futures.items()}
-
-
-def _asked(request: Callable[[], _T]) -> _T:
-    try:
-        return request()
-    except KafkaException as error:
-        raise no_answer(error) from None

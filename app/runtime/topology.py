@@ -19,12 +19,13 @@ from app.runtime.effects import Effects
 from app.runtime.ending import end_process
 from app.runtime.heartbeat import Heartbeat, boot_time
 from app.runtime.in_flight import InFlight
-from app.runtime.link import ssl_context
+from app.runtime.link import sasl, ssl_context
 from app.runtime.progress import Sample
 from app.runtime.records import ReadHeaders, SourcePosition
 from app.runtime.settings import Settings
 from app.runtime.steps import MatchStep, NoveltyStep, Record
 from app.runtime.table import NewTermsTable
+from app.runtime.topics import BATCH_BYTES
 from app.sieve import Ledger
 
 logger = logging.getLogger("eximwatch")
@@ -38,7 +39,6 @@ _COUNTS_INTERVAL = 60.0
 _CHECK_INTERVAL = 1.0
 _MAX_IN_FLIGHT = 256
 _PRODUCER_LINGER = 0.003
-_PRODUCER_BATCH_BYTES = 256 * 1024
 
 
 class WorkerApp(faust.App):
@@ -80,11 +80,10 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
         matches_topic_id: The id that the broker gave the matches topic; part of every applied position.
         counts: What is counted is counted there.
     """
-    context = ssl_context(settings)
     app = WorkerApp(
         settings.topic_prefix,
         broker=[URL(f"sieve+kafka://{broker}") for broker in settings.brokers],
-        broker_credentials=None if context is None else faust.SSLCredentials(context=context),
+        broker_credentials=_credentials(settings),
         datadir=str(settings.data_dir.absolute()),
         store=URL("rocksdb://"),
         key_serializer="raw",
@@ -108,8 +107,7 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
         # How long a record may wait for others to share its request: what it adds to the latency of each send.
         producer_linger=_PRODUCER_LINGER,
         producer_request_timeout=60.0,
-        # What a partition gathers while its last request is under way; bounds what is in flight.
-        producer_max_batch_size=_PRODUCER_BATCH_BYTES,
+        producer_max_batch_size=BATCH_BYTES,  # bounds what is in flight
         producer_max_request_size=settings.topic_max_bytes,
         # An event that is being processed at a graceful stop would be lost without it.
         stream_wait_empty=True,
@@ -191,6 +189,16 @@ def _header_items(headers: Any) -> ReadHeaders:  # noqa: ANN401 — Faust hands 
     if not headers:
         return []
     return list(headers.items()) if hasattr(headers, "items") else list(headers)
+
+
+def _credentials(settings: Settings) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    context, login = ssl_context(settings), sasl(settings)
+    if login is not None:
+        # Without a context Faust logs in in the clear and says nothing; `sasl` has made sure that this is allowed.
+        return faust.SASLCredentials(
+            username=login.username, password=login.password, mechanism=login.mechanism, ssl_context=context
+        )
+    return None if context is None else faust.SSLCredentials(context=context)
 
 
 def _transport(app: WorkerApp, settings: Settings, engine: Engine, counts: Counts) -> SieveTransport:

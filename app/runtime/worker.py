@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import time
 from collections.abc import Callable
 from functools import partial
@@ -12,10 +13,13 @@ import uvloop
 
 from app.core.duration import SECOND, parse_duration
 from app.core.rule import longest_window
-from app.runtime import topics
+from app.runtime import replication, start_checks, topics
+from app.runtime.acls import acls
 from app.runtime.counts import Counts
 from app.runtime.data_dir import Installation, claim
 from app.runtime.ending import end_process
+from app.runtime.link import check_link
+from app.runtime.rights import require_rights
 from app.runtime.rules import build_engine, load_rules
 from app.runtime.settings import Settings
 from app.runtime.start import start_group
@@ -36,6 +40,8 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
     Raises:
         EximwatchError: The start is refused; its message says what to do.
     """
+    start_checks.require_versions()
+    check_link(settings)
     rules = load_rules(settings.rules)
     for name, value in settings.shown():
         announce(f"{name} = {value}")
@@ -46,8 +52,11 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
     group_is_new = True
     if settings.check_topics:
         admin = topics.admin_client(settings)
+        require_rights(admin, acls(settings), settings)
         layout = topics.inspect(admin, topics.declare(settings, longest_window(rules)), settings)
         topics.require(layout)
+        for line in replication.warnings(layout.copies):
+            logger.warning(line)
         matches_topic_id = layout.topic_ids[settings.matches_topic]
         installation = Installation(
             prefix=settings.topic_prefix,
@@ -56,6 +65,9 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
         )
         group_is_new = start_group(admin, settings)
     data_dir = claim(settings.data_dir, installation, time.time_ns() if group_is_new else None)
+    warning = start_checks.space_warning(settings.data_dir, shutil.disk_usage(settings.data_dir).free)
+    if warning is not None:
+        logger.warning(warning)
     engine = build_engine(
         rules,
         max_alert_bytes=settings.max_alert_bytes,

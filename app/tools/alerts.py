@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, TopicPartition
 from rich.console import Console
 from rich.text import Text
 
 from app.core.event import JsonObject
 from app.errors import BrokerError, TopicsError
-from app.runtime.link import no_answer
+from app.runtime.contact import FORBIDDEN, RIGHTS_ADVICE, Failures, reach
 from app.tools.screen import json_line, plain
 
-_TIMEOUT = 20.0
 _POLL = 0.2
 
 SEVERITY_STYLE = {"low": "green", "medium": "yellow", "high": "red", "critical": "bold red"}
@@ -52,9 +51,11 @@ def read_alerts(
         TopicsError: The topic does not exist.
         BrokerError: Kafka can't be reached.
     """
+    failures = Failures()
     consumer = Consumer(
         {
             **link,
+            "error_cb": failures,
             "group.id": "eximwatch-alerts-tail",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
@@ -63,7 +64,7 @@ def read_alerts(
         }
     )
     try:
-        partitions = _partitions(consumer, topic)
+        partitions = _partitions(consumer, failures, topic)
         offset = OFFSET_BEGINNING if start == "earliest" else OFFSET_END
         consumer.assign([TopicPartition(topic, partition, offset) for partition in partitions])
         last = time.monotonic()
@@ -73,8 +74,10 @@ def read_alerts(
                 yield None
                 continue
             error = message.error()
+            if error is not None and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+                continue  # the library looks for the coordinator of a group that is never joined
             if error is not None:
-                raise BrokerError(f"topic {topic} can't be read: {error.str()}")
+                raise _unreadable(topic, error)
             value = message.value() or b""
             last = time.monotonic()
             yield SeenAlert(value, _document(value), time.time())
@@ -115,14 +118,18 @@ def summary_line(alert: SeenAlert) -> Text:
     )
 
 
-def _partitions(consumer: Consumer, topic: str) -> list[int]:
-    try:
-        metadata = consumer.list_topics(topic, timeout=_TIMEOUT).topics[topic]
-    except KafkaException as error:
-        raise no_answer(error) from None
+def _partitions(consumer: Consumer, failures: Failures, topic: str) -> list[int]:
+    metadata = reach(consumer, failures, topic).topics[topic]
+    if metadata.error is not None and metadata.error.code() in FORBIDDEN:
+        raise _unreadable(topic, metadata.error)
     if metadata.error is not None or not metadata.partitions:
         raise TopicsError(f"topic {topic} does not exist; run `eximwatch topics create`")
     return sorted(metadata.partitions)
+
+
+def _unreadable(topic: str, error: KafkaError) -> BrokerError:
+    advice = f"; {RIGHTS_ADVICE}" if error.code() in FORBIDDEN else ""
+    return BrokerError(f"topic {topic} can't be read: {error.str()}{advice}")
 
 
 def _document(value: bytes) -> JsonObject:

@@ -12,6 +12,7 @@ from typing import Final, Literal, NoReturn
 import click
 
 from app.errors import EximwatchError
+from app.runtime.acls import ROLES, Role
 from app.runtime.settings import LINK_SETTINGS, load_settings
 from app.tools.cli_dead_letters import dead_letters
 from app.tools.flags import examples, setting_options
@@ -68,9 +69,13 @@ def worker(**flags: str | None) -> None:
 @cli.command(epilog=examples("eximwatch settings", "eximwatch settings --partitions 4"))
 @setting_options()
 def settings(**flags: str | None) -> None:
-    """Print every setting with the value that would be used now."""
-    for name, value in load_settings(**flags).shown():
+    """Print every setting with the value that would be used now; passwords are not shown."""
+    from app.runtime.link import check_link
+
+    loaded = load_settings(**flags)
+    for name, value in loaded.shown():
         click.echo(f"{name} = {value}")
+    check_link(loaded)
 
 
 @cli.command(
@@ -168,6 +173,29 @@ def check(**flags: str | None) -> None:
     from app.tools.topics import check_topics
 
     check_topics(load_settings(**flags))
+
+
+@topics.command(
+    epilog=examples(
+        "eximwatch topics acls",
+        "eximwatch topics acls --for tail --principal User:analyst --topic-prefix team-a",
+    )
+)
+@click.option(
+    "--for",
+    "role",
+    type=click.Choice(list(ROLES)),
+    default="worker",
+    show_default=True,
+    help="Whose rights.",
+)
+@click.option("--principal", default="User:eximwatch", show_default=True, metavar="NAME", help="Who gets them.")
+@setting_options("source_topics", "topic_prefix")
+def acls(role: Role, principal: str, **flags: str | None) -> None:
+    """Print the commands that grant a user the fewest rights that do; add your --bootstrap-server to each."""
+    from app.tools.topics import print_acls
+
+    print_acls(load_settings(**flags), role, principal)
 
 
 @cli.command(

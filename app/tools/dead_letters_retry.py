@@ -12,7 +12,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from app.core.engine import Engine, Route
 from app.errors import BrokerError, TopicsError
-from app.runtime.link import ADVICE, client_config
+from app.runtime.contact import ADVICE, FORBIDDEN, RIGHTS_ADVICE
+from app.runtime.link import client_config
 from app.runtime.records import DeadLetterHeaders, SourcePosition, match_headers
 from app.runtime.settings import Settings
 from app.tools.dead_letters import Letter, shown_source
@@ -83,7 +84,8 @@ class MatchSender:
             if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
                 self._refuse(attempt, len(raw))
             else:
-                self._failures.append(error.str())
+                advice = f"; {RIGHTS_ADVICE}" if error.code() in FORBIDDEN else ""
+                self._failures.append(f"{error.str()}{advice}")
 
         attempt.matches += 1
         while True:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from app.runtime.settings import Settings
+from app.runtime.settings import SECRETS, Settings
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -18,10 +18,12 @@ def examples(*lines: str) -> str:
 
 
 def setting_options(*names: str) -> Callable[[_F], _F]:
-    """Flags for settings: named, typed and described by their declaration."""
+    """Flags for settings: named, typed and described by their declaration; secrets have none."""
 
     def decorate(command: _F) -> _F:
         for name in reversed(names or tuple(Settings.model_fields)):
+            if name in SECRETS:
+                continue
             field = Settings.model_fields[name]
             flag = name.replace("_", "-")
             if field.annotation is bool:

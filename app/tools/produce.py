@@ -10,7 +10,7 @@ from app.core.event import UndecodableError, decode
 from app.core.needles import Needles
 from app.core.new_terms import host_key
 from app.errors import BrokerError
-from app.runtime.link import ADVICE
+from app.runtime.contact import ADVICE, FORBIDDEN, RIGHTS_ADVICE, Failures, reach
 from app.tools.lines import Progress, candidate_lines, open_lines
 
 _FLUSH_TIMEOUT = 60.0
@@ -37,8 +37,9 @@ def produce_file(link: Mapping[str, str | int], name: str, topic: str, key_field
 
     def confirmed(error: KafkaError | None, _: Message) -> None:
         if error is not None:
-            failures.append(error.str())
+            failures.append(_told(error))
 
+    broken = Failures()
     # Java's partitioner, so that keyed records go where every other Kafka client would put them.
     producer = Producer(
         {
@@ -47,8 +48,10 @@ def produce_file(link: Mapping[str, str | int], name: str, topic: str, key_field
             "acks": "all",
             "message.max.bytes": 100_000_000,
             "linger.ms": 5,
+            "error_cb": broken,
         }
     )
+    reach(producer, broken)
     sent = keyless = 0
     with open_lines(name) as source:
         for _, line in candidate_lines(source, Needles.all("every line is sent"), Progress()):
@@ -78,10 +81,14 @@ def _send(
         except BufferError:
             producer.poll(1.0)
         except KafkaException as error:
-            raise BrokerError(f"a record for {topic} can't be sent: {error.args[0].str()}") from None
+            raise BrokerError(f"a record for {topic} can't be sent: {_told(error.args[0])}") from None
         else:
             producer.poll(0)
             return
+
+
+def _told(error: KafkaError) -> str:
+    return f"{error.str()}; {RIGHTS_ADVICE}" if error.code() in FORBIDDEN else error.str()
 
 
 def _key(line: bytes, field: str) -> bytes | None:

@@ -22,7 +22,7 @@ from app.errors import BrokerError
 from app.runtime import topics
 from app.runtime.link import client_config
 from app.runtime.rules import load_rules
-from app.runtime.settings import ENV_PREFIX, LINK_SETTINGS, PACKAGED_RULES, Settings, load_settings
+from app.runtime.settings import ENV_PREFIX, LINK_SETTINGS, PACKAGED_RULES, SECRETS, Settings, load_settings
 from app.tools.embedded_broker import EmbeddedBroker
 
 PARTITIONS: Final = 4
@@ -170,7 +170,8 @@ def _environment(stage: Stage, alert_from: str, data_dir: str) -> dict[str, str]
 def _variables(settings: Settings) -> dict[str, str]:
     """The link to Kafka, wherever it was set: the worker does not read the caller's file."""
     given = {name for name in LINK_SETTINGS if getattr(settings, name) is not None}
-    return {name.upper(): text for name, text in settings.shown() if name in given}
+    shown = {name.upper(): text for name, text in settings.shown() if name in given}
+    return shown | {name.upper(): getattr(settings, name).get_secret_value() for name in given & SECRETS}
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

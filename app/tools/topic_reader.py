@@ -11,7 +11,7 @@ from typing import Final, Self, TypeVar
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from app.errors import BrokerError, TopicsError
-from app.runtime.link import ADVICE, no_answer
+from app.runtime.contact import ADVICE, FORBIDDEN, RIGHTS_ADVICE, Failures, no_answer, reach
 from app.runtime.records import ReadHeaders
 
 _TIMEOUT: Final = 20.0
@@ -46,10 +46,12 @@ class TopicReader:
     def __init__(self, link: Mapping[str, str | int], topic: str) -> None:
         """Prepare; `link` says how to reach Kafka, for confluent-kafka."""
         self.topic = topic
+        self._failures = Failures()
         # The library wants the name of a group, which is never joined and has no offsets.
         self._consumer = Consumer(
             {
                 **link,
+                "error_cb": self._failures,
                 "group.id": f"{topic}-reader",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
@@ -74,7 +76,9 @@ class TopicReader:
 
     def partitions(self) -> list[int]:
         """The topic's partitions."""
-        metadata = _asked(lambda: self._consumer.list_topics(self.topic, timeout=_TIMEOUT)).topics[self.topic]
+        metadata = reach(self._consumer, self._failures, self.topic).topics[self.topic]
+        if metadata.error is not None and metadata.error.code() in FORBIDDEN:
+            raise BrokerError(f"topic {self.topic} can't be read: {metadata.error.str()}; {RIGHTS_ADVICE}")
         if metadata.error is not None or not metadata.partitions:
             raise TopicsError(f"topic {self.topic} does not exist; run `eximwatch topics create`")
         return sorted(metadata.partitions)
@@ -135,7 +139,8 @@ class TopicReader:
             if error is not None and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
                 continue  # the library looks for the coordinator of a group that is never joined
             if error is not None:
-                raise BrokerError(f"topic {self.topic} can't be read: {error.str()}; {ADVICE}")
+                advice = RIGHTS_ADVICE if error.code() in FORBIDDEN else ADVICE
+                raise BrokerError(f"topic {self.topic} can't be read: {error.str()}; {advice}")
             record = _stored(message)
             if record.offset < end:
                 yield record

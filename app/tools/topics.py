@@ -6,7 +6,8 @@ import click
 
 from app.core.rule import longest_window
 from app.errors import TopicsError
-from app.runtime import topics
+from app.runtime import replication, topics
+from app.runtime.acls import ROLES, Role, acls, commands
 from app.runtime.rules import load_rules
 from app.runtime.settings import Settings
 
@@ -28,7 +29,7 @@ def create_topics(settings: Settings, *, include_source: bool) -> None:
 
 
 def check_topics(settings: Settings) -> None:
-    """Print what differs.
+    """Print what differs, and what a worker would only warn of.
 
     Raises:
         TopicsError: Something does.
@@ -41,6 +42,16 @@ def check_topics(settings: Settings) -> None:
         click.echo(f"missing: {name}: run `eximwatch topics create`")
     for problem in layout.problems:
         click.echo(f"differs: {problem}")
+    noted = (*replication.warnings(layout.copies), *replication.differences(layout.copies, settings.replication_factor))
+    for note in noted:
+        click.echo(f"note: {note}")
     if layout.missing or layout.problems:
         raise TopicsError(f"{len(layout.missing)} topics missing, {len(layout.problems)} differences")
     click.echo(f"all {len(specs)} topics are as they must be")
+
+
+def print_acls(settings: Settings, role: Role, principal: str) -> None:
+    """Print the commands that grant a role its rights."""
+    click.echo(f"# {ROLES[role]}")
+    for command in commands(acls(settings, role), principal):
+        click.echo(command)

@@ -22,8 +22,8 @@ from confluent_kafka.admin import AdminClient
 from tests.broker import archive, jars
 from tests.broker.process import Child, Guard
 from tests.broker.records import Outgoing, produce, read_topic
-from tests.broker.settings import HOST, JVM_OPTIONS, free_ports, server_properties, tls_properties
-from tests.broker.topics import Topic, committed_offsets, create_topics
+from tests.broker.settings import HOST, JVM_OPTIONS, Ports, free_ports, secure_properties, server_properties
+from tests.broker.topics import Topic, committed_offsets, create_topics, give_scram_passwords
 from tests.broker.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Kafka:
         jvm_options: tuple[str, ...] = (),
         use_archive: bool = True,
         keystore: Path | None = None,
+        users: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare only; nothing is fetched or started.
 
@@ -69,6 +70,7 @@ class Kafka:
             jvm_options: More options for the JVM.
             use_archive: Start with the class-data archive, which is made if it is missing.
             keystore: PEM file of a server's key and certificate, for a second listener with TLS; by default none.
+            users: Passwords by user, for two more listeners, which want a login; needs a keystore.
         """
         self._overrides = dict(overrides or {})
         self._log = log
@@ -77,7 +79,8 @@ class Kafka:
         self._guard: Guard | None = None
         self._child: Child | None = None
         self._keystore = keystore
-        self._port = self._tls_port = 0
+        self._users = dict(users or {})
+        self._ports = Ports(0, 0, 0, 0, 0)
 
     def __enter__(self) -> Self:
         """Start it."""
@@ -96,12 +99,22 @@ class Kafka:
     @property
     def brokers(self) -> str:
         """The address for clients; the same after a restart."""
-        return f"{HOST}:{self._port}"
+        return f"{HOST}:{self._ports.client}"
 
     @property
     def tls_brokers(self) -> str:
         """The address for clients with TLS, if there is a keystore."""
-        return f"{HOST}:{self._tls_port}"
+        return f"{HOST}:{self._ports.tls}"
+
+    @property
+    def sasl_brokers(self) -> str:
+        """The address for clients that log in over TLS, if there are users."""
+        return f"{HOST}:{self._ports.sasl}"
+
+    @property
+    def clear_sasl_brokers(self) -> str:
+        """The address for clients that log in in the clear, if there are users."""
+        return f"{HOST}:{self._ports.clear_sasl}"
 
     @property
     def log(self) -> Path:
@@ -193,12 +206,12 @@ class Kafka:
     def _start_new(self, command: list[str]) -> None:
         folder = Path(tempfile.mkdtemp(prefix="eximwatch-kafka-"))
         self._guard = Guard(folder)
-        self._port, self._tls_port, controller = free_ports(3)
+        self._ports = ports = Ports(*free_ports(len(Ports._fields)))
         overrides = self._overrides
         if self._keystore is not None:
-            overrides = {**tls_properties(self._port, self._tls_port, controller, self._keystore), **overrides}
+            overrides = {**secure_properties(ports, self._keystore, self._users), **overrides}
         properties = folder / "server.properties"
-        properties.write_text(server_properties(folder / "data", self._port, controller, overrides))
+        properties.write_text(server_properties(folder / "data", ports.client, ports.controller, overrides))
         # Native libraries are unpacked to the JVM's temporary directory, and stay there when it is killed.
         kept_here = (f"-Djava.io.tmpdir={folder}", f"-XX:ErrorFile={folder / 'hs_err.log'}")
         command = [command[0], *kept_here, *command[1:]]
@@ -218,7 +231,7 @@ class Kafka:
             if not child.running:
                 raise StartError(f"Kafka ended with {child.exit_code} instead of starting:\n{child.tail()}")
             with socket.socket() as probe:
-                return probe.connect_ex((HOST, self._port)) == 0
+                return probe.connect_ex((HOST, self._ports.client)) == 0
 
         # A bare connection first: a Kafka client backs off ever longer from a port that is not open yet.
         wait_until(connects, _START_DEADLINE_S, "Kafka's port to open")
@@ -231,6 +244,7 @@ class Kafka:
                 return False
 
         wait_until(answers, _START_DEADLINE_S, "Kafka's first answer")
+        give_scram_passwords(admin, self._users)
 
 
 def _rehearse(part: Path) -> None:

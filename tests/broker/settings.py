@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,15 +46,60 @@ def free_ports(count: int = 2) -> tuple[int, ...]:
     return tuple(found)
 
 
-def tls_properties(port: int, tls_port: int, controller: int, keystore: Path) -> dict[str, str]:
-    """What adds a listener with TLS; `keystore` is a PEM file with the server's key and certificate."""
+SASL_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+
+class Ports(NamedTuple):
+    """One port for each listener: without anything, TLS, login over TLS, login in the clear, the controller's."""
+
+    client: int
+    tls: int
+    sasl: int
+    clear_sasl: int
+    controller: int
+
+
+def secure_properties(ports: Ports, keystore: Path, users: Mapping[str, str]) -> dict[str, str]:
+    """What adds a listener with TLS, and where there are users two with a login.
+
+    Args:
+        ports: The listeners' ports.
+        keystore: PEM file with the server's key and certificate.
+        users: Passwords by user, for PLAIN; those of SCRAM are given to a running Kafka.
+    """
+    listeners = {"CLIENT": (ports.client, "PLAINTEXT"), "TLS": (ports.tls, "SSL")}
+    if users:
+        listeners |= {"SASL": (ports.sasl, "SASL_SSL"), "CLEARSASL": (ports.clear_sasl, "SASL_PLAINTEXT")}
+    addresses = ",".join(f"{name}://{HOST}:{port}" for name, (port, _) in listeners.items())
+    protocols = ",".join(f"{name}:{protocol}" for name, (_, protocol) in listeners.items())
+    logins: dict[str, str] = {}
+    security = "org.apache.kafka.common.security"
+    known = "".join(f' user_{name}="{password}"' for name, password in users.items())
+    for listener in ("sasl", "clearsasl") if users else ():
+        begin = f"listener.name.{listener}"
+        scram = f"{security}.scram.ScramLoginModule required;"
+        logins |= {
+            f"{begin}.sasl.enabled.mechanisms": ",".join(SASL_MECHANISMS),
+            f"{begin}.plain.sasl.jaas.config": f"{security}.plain.PlainLoginModule required{known};",
+            f"{begin}.scram-sha-256.sasl.jaas.config": scram,
+            f"{begin}.scram-sha-512.sasl.jaas.config": scram,
+        }
     return {
-        "listeners": f"CLIENT://{HOST}:{port},TLS://{HOST}:{tls_port},CONTROLLER://{HOST}:{controller}",
-        "advertised.listeners": f"CLIENT://{HOST}:{port},TLS://{HOST}:{tls_port}",
-        "listener.security.protocol.map": "CLIENT:PLAINTEXT,TLS:SSL,CONTROLLER:PLAINTEXT",
+        "listeners": f"{addresses},CONTROLLER://{HOST}:{ports.controller}",
+        "advertised.listeners": addresses,
+        "listener.security.protocol.map": f"{protocols},CONTROLLER:PLAINTEXT",
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(keystore),
+        **logins,
     }
+
+
+AUTHORIZER: Final = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    # The tests themselves, and the broker, come without a login.
+    "super.users": "User:ANONYMOUS",
+}
+"""Lines for server.properties by which a user may do nothing but what was granted."""
 
 
 def server_properties(data: Path, port: int, controller: int, overrides: Mapping[str, str]) -> str:

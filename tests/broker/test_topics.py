@@ -40,6 +40,8 @@ DIFFERENCES = [
     Difference("matches", "partitions", "5", "no setting mends that"),
     Difference("changelog", "partitions", "6", "no setting mends that"),
     Difference("changelog", "cleanup.policy", "compact", "--add-config 'cleanup.policy=[compact,delete]'"),
+    Difference("matches", "retention.ms", "3600000", "--add-config 'retention.ms=[604800000]'"),
+    Difference("changelog", "max.message.bytes", "65536", "--add-config 'max.message.bytes=[524288]'"),
     Difference(
         "matches", "message.timestamp.type", "CreateTime", "--add-config 'message.timestamp.type=[LogAppendTime]'"
     ),
@@ -65,6 +67,18 @@ def test_differing_topic_is_refused(kafka: Kafka | GivenKafka, topic_prefix: str
         assert difference.mended_by in refusal
         assert "`eximwatch topics check`" in refusal
         assert {} == installation.committed()
+
+
+def test_copies_are_noted_and_no_reason_to_refuse(kafka: Kafka | GivenKafka, topic_prefix: str) -> None:
+    """A single copy, as a test broker makes, is told by the check, beside the number that was asked for."""
+    with Installation(kafka.brokers, topic_prefix).create() as installation:
+        check = installation.run("topics", "check", replication_factor="3")
+
+        assert 0 == check.returncode
+        assert "note: fewer than 3 replicas" in check.stdout
+        assert f"{installation.source()} (1)" in check.stdout
+        for name in installation.names.values():
+            assert f"note: topic {name} has 1 replicas, not 3 (EXIMWATCH_REPLICATION_FACTOR)" in check.stdout
 
 
 def test_missing_topics_are_refused(kafka: Kafka | GivenKafka, topic_prefix: str) -> None:

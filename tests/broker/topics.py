@@ -6,7 +6,13 @@ from concurrent.futures import wait
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (
+    AdminClient,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialAlteration,
+    UserScramCredentialUpsertion,
+)
 from confluent_kafka.cimpl import NewTopic
 
 from tests.broker.waiting import wait_until
@@ -15,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _DEADLINE_S: Final = 30.0
+_SCRAM_ITERATIONS: Final = 4096
 _COORDINATOR_TO_COME: Final = {
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
@@ -56,6 +63,17 @@ def create_topics(brokers: str, *topics: Topic, deadline: float = _DEADLINE_S) -
     wait_until(led, deadline, f"leaders of {', '.join(t.name for t in topics)}")
 
 
+def give_scram_passwords(admin: AdminClient, users: Mapping[str, str]) -> None:
+    """Let users log in by both of the SCRAM mechanisms."""
+    for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512) if users else ():
+        given: list[UserScramCredentialAlteration] = [
+            UserScramCredentialUpsertion(name, ScramCredentialInfo(mechanism, _SCRAM_ITERATIONS), password.encode())
+            for name, password in users.items()
+        ]
+        for future in admin.alter_user_scram_credentials(given).values():
+            future.result(_DEADLINE_S)
+
+
 def committed_offsets(
     brokers: str,
     group: str,
@@ -71,6 +89,11 @@ def committed_offsets(
     named = None if partitions is None else [TopicPartition(topic, number) for topic, number in partitions]
     request = ConsumerGroupTopicPartitions(group, named)
 
+    def coordinated() -> bool:
+        # Asked for offsets before the group has a coordinator, librdkafka 2.16 crashes in a client for administration.
+        error = admin.describe_consumer_groups([group], request_timeout=deadline)[group].exception(deadline)
+        return not isinstance(error, KafkaException) or error.args[0].code() not in _COORDINATOR_TO_COME
+
     def answer() -> ConsumerGroupTopicPartitions | None:
         future = admin.list_consumer_group_offsets([request], request_timeout=deadline)[group]
         try:
@@ -82,5 +105,6 @@ def committed_offsets(
             raise
         return result
 
+    wait_until(coordinated, deadline, f"the coordinator of group {group}")
     found = wait_until(answer, deadline, f"the coordinator of group {group}")
     return {(p.topic, p.partition): p.offset for p in found.topic_partitions or () if p.offset >= 0}

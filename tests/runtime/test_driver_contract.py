@@ -20,6 +20,7 @@ import aiokafka
 import aiokafka.client
 import aiokafka.conn
 import pytest
+from aiokafka.protocol.admin import SaslAuthenticateRequest
 from aiokafka.protocol.fetch import FetchRequest
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as faust_driver
@@ -214,3 +215,18 @@ asyncio.run(main())
 
     assert (code, said) == (ended.returncode, ended.stdout)
     assert ("the metadata of a Kafka client" in ended.stderr) == bool(code)
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_login_is_not_logged(version: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client logs requests and responses as they are, by this logger; those of a login are taken out."""
+    monkeypatch.setattr(aiokafka.client, "create_conn", aiokafka.conn.create_conn)
+    driver.use_connections(into_buffer=True)
+    secret, offered = b"\0user\0secret", {SaslAuthenticateRequest.API_KEY: (version, version)}
+    login = SaslAuthenticateRequest(secret).prepare(offered)
+    with caplog.at_level("DEBUG", logger="aiokafka.conn"):
+        for what in (login, login.RESPONSE_TYPE(), "another"):
+            aiokafka.conn.log.debug("Request to %s:%d %d: %s", "host", 9092, 1, what)
+
+    assert "secret" in str(login)
+    assert ["Request to host:9092 1: another"] == [record.getMessage() for record in caplog.records]

@@ -7,9 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from app.errors import SettingsError
-from app.runtime.link import client_config, ssl_context
+from app.runtime.link import Sasl, check_link, client_config, sasl, ssl_context
 from app.runtime.settings import Settings
 from tests.broker.certificates import Certificate, make_certificate
 
@@ -33,7 +34,7 @@ def _settings(
 
 
 def _refusal(settings: Settings) -> str:
-    """Both libraries are refused alike; gives the message."""
+    """Both libraries are refused alike, TLS and all; gives the message."""
     messages = set()
     for told in (ssl_context, client_config):
         with pytest.raises(SettingsError) as caught:
@@ -120,3 +121,121 @@ def test_encrypted_key_is_refused_without_asking_for_its_passphrase(ours: Certif
     subprocess.run(command.split(), check=True, capture_output=True)
 
     assert "the key is encrypted" in _refusal(_settings(ours.authority, ours.authority, encrypted))
+
+
+def _login(**given: object) -> Settings:
+    """Settings of a login that works, but for what is given; over TLS without files."""
+    password = {} if {"sasl_password", "sasl_password_file"} & given.keys() else {"sasl_password": SecretStr("secret")}
+    return Settings.model_construct(
+        **{
+            "brokers": ("a:1",),
+            "tls": True,
+            "sasl_mechanism": "SCRAM-SHA-512",
+            "sasl_username": "mail",
+            **password,
+            **given,
+        }  # type: ignore[arg-type]  # the fields' types, which a table of cases does not show
+    )
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+def test_login_goes_over_tls(mechanism: str) -> None:
+    """Both libraries get mechanism, user and password; certificates are checked as ever."""
+    settings = _login(sasl_mechanism=mechanism)
+
+    assert Sasl(mechanism, "mail", "secret") == sasl(settings)
+    assert {
+        "bootstrap.servers": "a:1",
+        "log_level": 0,
+        "security.protocol": "sasl_ssl",
+        "sasl.mechanism": mechanism,
+        "sasl.username": "mail",
+        "sasl.password": "secret",
+        "ssl.endpoint.identification.algorithm": "https",
+    } == client_config(settings)
+    assert ssl_context(settings) is not None
+
+
+def test_login_in_the_clear_must_be_allowed() -> None:
+    """With the allowance there is no TLS at all; without it both ways out are named."""
+    allowed = _login(tls=False, allow_sasl_without_tls=True)
+
+    assert "sasl_plaintext" == client_config(allowed)["security.protocol"]
+    assert ssl_context(allowed) is None
+    assert (
+        "settings sasl_mechanism without tls would log in in the clear: set EXIMWATCH_TLS=true, or where the network "
+        "can be trusted EXIMWATCH_ALLOW_SASL_WITHOUT_TLS=true"
+    ) == _refusal(_login(tls=False))
+
+
+def test_password_is_not_part_of_a_text() -> None:
+    """Should a login ever be logged."""
+    assert "secret" not in repr(sasl(_login()))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            _settings(Path("some.pem"), tls=False),
+            "tls_ca, tls_cert and tls_key do nothing without tls: set EXIMWATCH_TLS=true",
+        ),
+        (_settings(key=Path("some.pem")), "tls_cert and tls_key belong together: set both or none"),
+        (_login(sasl_mechanism=None), "do nothing without sasl_mechanism: set EXIMWATCH_SASL_MECHANISM"),
+        (
+            _login(sasl_mechanism=None, sasl_username=None, sasl_password_file=Path("some")),
+            "do nothing without sasl_mechanism: set EXIMWATCH_SASL_MECHANISM",
+        ),
+        (_login(sasl_username=None), "sasl_mechanism and sasl_username belong together: set EXIMWATCH_SASL_USERNAME"),
+        (_login(sasl_password=None), "exactly one of them is needed; set EXIMWATCH_SASL_PASSWORD_FILE"),
+        (
+            _login(sasl_password=SecretStr("secret"), sasl_password_file=Path("some")),
+            "exactly one of them is needed; set EXIMWATCH_SASL_PASSWORD_FILE",
+        ),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(settings: Settings, message: str) -> None:
+    """The message names them, and what would be right."""
+    refusal = _refusal(settings)
+
+    assert refusal.startswith("settings ")
+    assert message in refusal
+    with pytest.raises(SettingsError):
+        check_link(settings)
+
+
+@pytest.mark.parametrize("text", ["secret", "secret\n", "secret\r\n"])
+def test_password_is_the_line_of_its_file(text: str, tmp_path: Path) -> None:
+    """However the line ends."""
+    file = tmp_path / "password"
+    file.write_bytes(text.encode())
+
+    assert Sasl("SCRAM-SHA-512", "mail", "secret") == sasl(_login(sasl_password_file=file))
+
+
+def test_spaces_are_part_of_a_password(tmp_path: Path) -> None:
+    """Nothing but the end of the line is taken off."""
+    file = tmp_path / "password"
+    file.write_text(" sécret \n", encoding="utf-8")
+
+    assert Sasl("SCRAM-SHA-512", "mail", " sécret ") == sasl(_login(sasl_password_file=file))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"secret\nmore\n", b"secret\0", b"secret\xff"])
+def test_file_that_holds_no_password_is_refused(content: bytes, tmp_path: Path) -> None:
+    """Its name is said, and nothing of what it holds."""
+    file = tmp_path / "password"
+    file.write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        client_config(_login(sasl_password_file=file))
+
+    assert (
+        f"setting sasl_password_file (EXIMWATCH_SASL_PASSWORD_FILE): {file} must hold the password alone: one line of "
+        "UTF-8"
+    ) == str(caught.value)
+
+
+def test_file_of_a_password_that_can_not_be_read_is_named(tmp_path: Path) -> None:
+    """As other files are."""
+    with pytest.raises(SettingsError, match=r"sasl_password_file .*/missing can't be read \(No such file"):
+        sasl(_login(sasl_password_file=tmp_path / "missing"))

@@ -16,6 +16,8 @@ from app.runtime.settings import CONFIG_VARIABLE, PACKAGED_RULES, Settings, load
 
 WriteConfig = Callable[[str], Path]
 
+_PASSWORD = "correct horse"
+
 
 @pytest.fixture(autouse=True)
 def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,6 +115,9 @@ def test_flags_win_over_environment_over_file_over_default(
         ({"max_alert_bytes": MIN_ALERT_BYTES - 1}, "setting max_alert_bytes (EXIMWATCH_MAX_ALERT_BYTES): "),
         ({"log_level": "loud"}, "setting log_level (EXIMWATCH_LOG_LEVEL): "),
         ({"log_lvl": "info"}, "setting log_lvl"),
+        ({"sasl_mechanism": "GSSAPI"}, "setting sasl_mechanism (EXIMWATCH_SASL_MECHANISM): "),
+        ({"sasl_username": ""}, "setting sasl_username (EXIMWATCH_SASL_USERNAME): "),
+        ({"sasl_password": ""}, "setting sasl_password (EXIMWATCH_SASL_PASSWORD): "),
     ],
 )
 def test_impossible_value_is_refused(flags: dict[str, Any], message: str) -> None:
@@ -139,18 +144,49 @@ def test_possible_value_is_taken(flags: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("name", "value"), [("tls_ca", "some.pem"), ("sasl_username", "mail"), ("tls_key", "some.pem")]
+)
+def test_settings_that_do_not_go_together_are_read(name: str, value: str) -> None:
+    """A command that talks to nobody does not mind a link that can't work; whoever uses it refuses."""
+    assert value == str(getattr(load_settings(**{name: value}), name))
+
+
+def test_deadline_of_a_send_comes_before_that_of_the_watchdog() -> None:
+    """The message names both."""
+    assert "settings effect_timeout (2m) must be shorter than watchdog_timeout (1m)" in refusal(
+        effect_timeout="2m", watchdog_timeout="1m"
+    )
+
+
+@pytest.mark.parametrize("source", ["environment", "file"])
+def test_password_is_never_shown(source: str, config: WriteConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by its own setting nor by the whole."""
+    if source == "file":
+        config(f'sasl_password = "{_PASSWORD}"\n')
+    else:
+        monkeypatch.setenv("EXIMWATCH_SASL_PASSWORD", _PASSWORD)
+    settings = load_settings()
+
+    assert "**********" == dict(settings.shown())["sasl_password"]
+    assert settings.sasl_password is not None
+    assert _PASSWORD == settings.sasl_password.get_secret_value()
+    assert _PASSWORD not in f"{settings!r} {settings}"
+
+
+@pytest.mark.parametrize(
+    "text",
     [
-        (
-            {"tls_ca": "some.pem"},
-            "settings tls_ca, tls_cert and tls_key do nothing without tls: set EXIMWATCH_TLS=true",
-        ),
-        ({"tls": True, "tls_key": "some.pem"}, "settings tls_cert and tls_key belong together: set both or none"),
+        f'sasl_password = ["{_PASSWORD}"]\n',
+        f'sasl_password = "{_PASSWORD}"\npartitions = 0\n',
+        f'sasl_pasword = "{_PASSWORD}"\n',
+        f'sasl_password = "{_PASSWORD}\n',
     ],
 )
-def test_settings_that_do_not_go_together_are_refused(flags: dict[str, Any], message: str) -> None:
-    """The message names them, and no setting that there is not."""
-    assert message == refusal(**flags)
+def test_password_is_not_part_of_a_refusal(text: str, config: WriteConfig) -> None:
+    """Whatever is wrong with it, or beside it."""
+    config(text)
+
+    assert _PASSWORD not in refusal()
 
 
 def test_impossible_value_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
