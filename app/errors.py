@@ -113,3 +113,24 @@ class FrozenError(EximwatchError):
     """
 
     exit_code: ClassVar[int] = 10
+
+
+class BrokenTableError(EximwatchError):
+    """A database of the new-terms table is damaged; nothing was committed that depends on it.
+
+    Start the worker again: it deletes the database and rebuilds it from the changelog. Where that happens more than
+    once, have the disk checked.
+    """
+
+    exit_code: ClassVar[int] = 11
+
+    def __init__(self, path: str, reason: str) -> None:
+        """Keep which and why.
+
+        Args:
+            path: The database's directory.
+            reason: What RocksDB says.
+        """
+        super().__init__(f"table database {path} is damaged: {reason}; start again, it is rebuilt from the changelog")
+        self.path = path
+        self.reason = reason

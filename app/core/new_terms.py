@@ -149,6 +149,17 @@ def assess(record: TermRecord | None, sighting: Sighting, policy: Policy) -> Ass
     return Assessment(verdict, after, before)
 
 
+def is_expired(record: TermRecord, now: int, keep: int) -> bool:
+    """Whether a record was last applied longer ago than `keep`, nanoseconds: no match to come would still find it.
+
+    Args:
+        record: What the table keeps.
+        now: The present time.
+        keep: The policy's retention, and how long a match may wait in its topic until it is judged.
+    """
+    return now - record.applied_at > keep
+
+
 def terms_of(event: ProcessEvent, fields: Sequence[str]) -> Terms:
     """The terms of an event for a rule's fields: one for each combination of the fields' distinct values.
 

@@ -121,14 +121,16 @@ class SieveConsumerThread(AIOKafkaConsumerThread):
         return taken
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Hold the source partitions back before anyone hears of the assignment, which is as good as a heartbeat."""
+        """Hold the source partitions back before anyone hears of the assignment, which is as good as a heartbeat.
+
+        Changelogs stay paused for ever: the rebuild reads them, and a first fetch of each would be kept for nobody.
+        """
         heartbeat = cast(SieveTransport, self.transport).heartbeat
         heartbeat.taken(heartbeat.now())
         changelogs = self.app.tables.changelog_topics
-        self._held = frozenset(
-            aiokafka.TopicPartition(tp.topic, tp.partition) for tp in assigned if tp.topic not in changelogs
-        )
-        self._ensure_consumer().pause(*self._held)
+        partitions = {tp: aiokafka.TopicPartition(tp.topic, tp.partition) for tp in assigned}
+        self._held = frozenset(place for tp, place in partitions.items() if tp.topic not in changelogs)
+        self._ensure_consumer().pause(*partitions.values())
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def on_thread_stop(self) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import faust
+
+from app.runtime.store import TermStore
+
+PRIVATE_NAMES: Final = ("faust.tables.base.Collection._new_store", "faust.tables.base.Collection._store")
 
 
 class Change(NamedTuple):
@@ -18,6 +22,20 @@ class Change(NamedTuple):
 
 class NewTermsTable(faust.Table[bytes, bytes]):
     """Faust sends a table's changelog records in the background and forgets them; here they are handed out."""
+
+    def _new_store(self) -> TermStore:
+        return TermStore(
+            self._store or self.app.conf.store,
+            self.app,
+            self,
+            table_name=self.name,
+            key_type=self.key_type,
+            key_serializer=self.key_serializer,
+            value_type=self.value_type,
+            value_serializer=self.value_serializer,
+            loop=self.loop,
+            options=self.options,
+        )
 
     def on_key_set(self, key: bytes, value: bytes) -> None:
         """Send nothing: whoever writes sends the change that `put` gives."""

@@ -14,14 +14,17 @@ from yarl import URL
 from app.core.duration import SECOND, parse_duration
 from app.core.engine import Engine
 from app.runtime.counts import Counts
+from app.runtime.database import TABLE, table_options
 from app.runtime.driver import SieveConsumer, SieveTransport, use_connections
 from app.runtime.effects import Effects
 from app.runtime.ending import end_process
 from app.runtime.heartbeat import Heartbeat, boot_time
 from app.runtime.in_flight import InFlight
-from app.runtime.link import sasl, ssl_context
+from app.runtime.link import client_config, sasl, ssl_context
 from app.runtime.progress import Sample
+from app.runtime.rebuild import RecoveryProgress
 from app.runtime.records import ReadHeaders, SourcePosition
+from app.runtime.recovery import BulkTableManager
 from app.runtime.settings import Settings
 from app.runtime.steps import MatchStep, NoveltyStep, Record
 from app.runtime.table import NewTermsTable
@@ -51,6 +54,11 @@ class WorkerApp(faust.App):
         self.ready = False
         super().on_rebalance_start()
 
+    @property
+    def recovery_progress(self) -> RecoveryProgress:
+        """How rebuilds of the table get on."""
+        return cast(BulkTableManager, self.tables).progress
+
     def on_rebalance_end(self) -> None:
         """Partitions are assigned, their tables are recovered, and processing goes on."""
         super().on_rebalance_end()
@@ -64,7 +72,8 @@ class WorkerApp(faust.App):
         """What the worker is doing at this moment, for the watchdog; to be called on its loop."""
         transport = cast(SieveTransport, self.transport)
         if not self.ready or transport.consumer is None:
-            return Sample()
+            recovery = self.recovery_progress
+            return Sample(recovered=recovery.done if recovery.active else None)
         changelogs = self.tables.changelog_topics
         places = [tp for tp in self.assignor.assigned_actives() if tp.topic not in changelogs]
         accounts = {(tp.topic, tp.partition): transport.consumer.account(tp) for tp in places}
@@ -94,7 +103,10 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
         topic_disable_leader=True,
         topic_allow_declare=False,
         topic_partitions=settings.partitions,
-        table_standby_replicas=1,
+        # A standby would save what a rebuild takes, some seconds a million terms, and cost every worker another's
+        # disk and traffic all the time; stock standbys also apply records of unknown partitions to the wrong table.
+        table_standby_replicas=0,
+        TableManager=BulkTableManager,
         # Faust's recovery seeks rely on it; where a new group begins is set before the worker starts.
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=max(_FETCH_BYTES, settings.topic_max_bytes),
@@ -120,13 +132,14 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
     app.producer_transport = _transport(app, settings, engine, counts)
     for transport in (app.transport, app.producer_transport):
         transport.heartbeat, transport.in_flight = heartbeat, in_flight
+    cast(BulkTableManager, app.tables).link = client_config(settings)
     table = NewTermsTable(
         app,
-        name="new_terms",
+        name=TABLE,
         key_type=bytes,
         value_type=bytes,
         partitions=settings.partitions,
-        options=_rocksdb_options(settings),
+        options=table_options(settings),
     )
     app.tables.add(table)
     effects = Effects(app, table, settings, counts, heartbeat)
@@ -218,22 +231,6 @@ def _batch(text: str) -> tuple[str, int, int]:
     place, _, offset = text.rpartition(":")
     topic, _, partition = place.rpartition(":")
     return topic, int(partition), int(offset)
-
-
-def _rocksdb_options(settings: Settings) -> dict[str, Any]:
-    """Bound the memory of one partition's database; Faust's default is a block cache of 2 GiB each.
-
-    Each table needs a dict of its own, since its store takes entries out.
-    """
-    return {
-        "driver": "rocksdict",
-        "block_cache_size": settings.table_cache_bytes,
-        "write_buffer_size": settings.table_cache_bytes // 2,
-        "max_write_buffer_number": 2,
-        "target_file_size_base": 16 * 1024 * 1024,
-        "max_open_files": 128,
-        "bloom_filter_size": 10,
-    }
 
 
 def _seconds(duration: str) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 import uvloop
+from faust.stores.rocksdb import RocksDBOptions
 
 from app.core.duration import SECOND, parse_duration
 from app.core.rule import longest_window
@@ -17,6 +18,7 @@ from app.runtime import replication, start_checks, topics
 from app.runtime.acls import acls
 from app.runtime.counts import Counts
 from app.runtime.data_dir import Installation, claim
+from app.runtime.database import Databases, table_options, tables_folder
 from app.runtime.ending import end_process
 from app.runtime.link import check_link
 from app.runtime.rights import require_rights
@@ -24,6 +26,7 @@ from app.runtime.rules import build_engine, load_rules
 from app.runtime.settings import Settings
 from app.runtime.start import start_group
 from app.runtime.stop import StoppingWorker
+from app.runtime.table_check import check_tables
 from app.runtime.topology import build_app
 from app.runtime.watchdog import StableOffsets, Watchdog
 
@@ -68,6 +71,9 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
     warning = start_checks.space_warning(settings.data_dir, shutil.disk_usage(settings.data_dir).free)
     if warning is not None:
         logger.warning(warning)
+    databases = Databases(tables_folder(data_dir.path), RocksDBOptions(**table_options(settings)))
+    # A match may wait in its topic for that topic's retention, and must then find what it would have found.
+    check_tables(databases, topics.changelog_retention(longest_window(rules)) + topics.MIN_RETENTION)
     engine = build_engine(
         rules,
         max_alert_bytes=settings.max_alert_bytes,

@@ -31,7 +31,8 @@ Exit codes:
   7  the table holds a format this version does not know
   8  a batch of a source topic is corrupt; the message says how to pass over it
   9  no progress although there is work (watchdog); start again, nothing is lost
-  10 the worker was frozen for longer than its session; start again, nothing is lost"""
+  10 the worker was frozen for longer than its session; start again, nothing is lost
+  11 a database of the table is damaged; start again, it is rebuilt"""
 
 
 @click.group(

@@ -1,0 +1,188 @@
+"""The new-terms table on disk: one RocksDB database for each partition, and what becomes of a damaged one.
+
+A database is a copy of its changelog partition, so that a damaged one is deleted and rebuilt. Damage may show at any
+time: what can't be opened shows at once, bytes that changed only when they are read. Whoever meets it marks the
+database, by a file beside it, and ends the process; the next opening finds the mark.
+
+A database that another process holds is never touched, and trouble of the machine (a full disk, missing rights) is no
+damage: both are told to the operator.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from faust.stores.rocksdb import RocksDBOptions
+from rocksdict import Rdict
+
+from app.errors import BrokenTableError, SettingsError
+from app.runtime.ending import end_process
+from app.runtime.settings import Settings
+
+logger = logging.getLogger("eximwatch")
+
+TABLE: Final = "new_terms"
+OFFSET_KEY: Final = b"__faust\0offset__"
+"""Under this key a database holds the last offset of its changelog that it contains, as text; Faust's own."""
+
+_MARK: Final = ".broken"
+_KEPT_LOGS: Final = 3
+# How RocksDB words what is the machine's trouble, and no damage of a database.
+_TROUBLE: Final = tuple(
+    os.strerror(number)
+    for number in (
+        *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS),
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    )
+)
+_HELD: Final = ("lock hold by current process", os.strerror(errno.EAGAIN), os.strerror(errno.ENOLCK))
+
+
+class DamagedError(Exception):
+    """A database can't be opened and must be rebuilt; the message is the reason."""
+
+
+def table_options(settings: Settings) -> dict[str, Any]:
+    """Bound the memory of one partition's database; Faust's default is a block cache of 2 GiB each.
+
+    Each table needs a dict of its own, since its store takes entries out.
+    """
+    return {
+        "driver": "rocksdict",
+        "block_cache_size": settings.table_cache_bytes,
+        "write_buffer_size": settings.table_cache_bytes // 2,
+        "max_write_buffer_number": 2,
+        "target_file_size_base": 16 * 1024 * 1024,
+        "max_open_files": 128,
+        "bloom_filter_size": 10,
+    }
+
+
+def tables_folder(data_dir: Path) -> Path:
+    """Where Faust keeps the tables of a data directory."""
+    return data_dir.absolute() / "v1" / "tables"
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether what RocksDB raised while a database was read or written is the database's fault.
+
+    "block checksum mismatch" is, although it contains "lock"; a file that is gone is; a full disk is not.
+    """
+    text = str(error)
+    if text.startswith("Corruption"):
+        return True
+    return text.startswith("IO error") and not any(words in text for words in _TROUBLE)
+
+
+class Databases:
+    """The databases of one folder, by partition."""
+
+    def __init__(self, folder: Path, options: RocksDBOptions) -> None:
+        """Touches nothing yet.
+
+        Args:
+            folder: Where they are.
+            options: How they are opened.
+        """
+        self._folder = folder
+        self._options = options
+
+    def path(self, partition: int) -> Path:
+        """The directory of a partition's database, as Faust names it."""
+        return self._folder / f"{TABLE}-{partition}.db"
+
+    def partitions(self) -> list[int]:
+        """Partitions that have a database, or a mark of one."""
+        names = {path.name.removesuffix(_MARK) for path in self._folder.glob(f"{TABLE}-*.db*")}
+        numbers = (name.removeprefix(f"{TABLE}-").removesuffix(".db") for name in names)
+        return sorted(int(number) for number in numbers if number.isdecimal())
+
+    def open(self, partition: int) -> Rdict:
+        """Open a partition's database; what is damaged is deleted first, which a log line tells.
+
+        Raises:
+            SettingsError: Another process holds it, or the machine does not let us open or delete it.
+        """
+        try:
+            return self._open(partition)
+        except DamagedError as error:
+            self.delete(partition, str(error))
+        try:
+            return self._open(partition)
+        except DamagedError as error:
+            raise SettingsError(f"table database {self.path(partition)} can't be made anew: {error}") from None
+
+    def delete(self, partition: int, reason: str) -> None:
+        """Delete a partition's database, which must be closed; it is rebuilt when the partition is assigned.
+
+        Raises:
+            SettingsError: It can't be deleted.
+        """
+        path = self.path(partition)
+        logger.warning("table database %s is deleted and will be rebuilt from the changelog: %s", path, reason)
+        # Half a database might look sound: the mark goes last.
+        self.mark(partition, reason)
+        try:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+            self._mark_of(partition).unlink(missing_ok=True)
+        except OSError as error:
+            raise SettingsError(
+                f"table database {path} is damaged ({reason}) and can't be deleted ({error.strerror}): delete it"
+            ) from None
+
+    def mark(self, partition: int, reason: str) -> None:
+        """Note that a database is damaged, whatever it may look like when it is opened."""
+        # On a broken disk this may fail as well; then the next start finds the damage by reading.
+        with contextlib.suppress(OSError):
+            self._mark_of(partition).write_text(reason + "\n", encoding="utf-8")
+
+    @contextlib.contextmanager
+    def guarded(self, partition: int) -> Iterator[None]:
+        """Whoever reads or writes a database in here ends the process where it turns out to be damaged."""
+        try:
+            yield
+        except Exception as error:
+            if is_damage(error):
+                self.end(partition, error)
+            raise
+
+    def end(self, partition: int, error: Exception) -> NoReturn:
+        """Mark a database as damaged and end the process."""
+        self.mark(partition, str(error))
+        end_process(BrokenTableError(str(self.path(partition)), str(error)), f"partition {partition} of the table")
+
+    def _mark_of(self, partition: int) -> Path:
+        path = self.path(partition)
+        return path.with_name(path.name + _MARK)
+
+    def _open(self, partition: int) -> Rdict:
+        path, mark = self.path(partition), self._mark_of(partition)
+        if mark.exists():
+            raise DamagedError(f"it was marked as damaged: {mark.read_text(encoding='utf-8', errors='replace').strip()}")
+        # RocksDB would begin an empty database there, and silently delete the files of the old one.
+        if path.is_dir() and any(path.glob("*.sst")) and not (path / "CURRENT").exists():
+            raise DamagedError("its file CURRENT is missing")
+        options = self._options.as_options()
+        options.set_keep_log_file_num(_KEPT_LOGS)
+        try:
+            return Rdict(str(path), options=options)
+        except Exception as error:
+            text = str(error)
+            if "LOCK" in text and any(words in text for words in _HELD):
+                raise SettingsError(
+                    f"table database {path} is held by a live process: end that, or give each worker its own "
+                    "EXIMWATCH_DATA_DIR"
+                ) from None
+            if any(words in text for words in _TROUBLE):
+                raise SettingsError(f"table database {path} can't be opened: {text}; mend that and start again") from None
+            raise DamagedError(f"it can't be opened: {text}") from None

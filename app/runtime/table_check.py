@@ -1,0 +1,92 @@
+"""A worker's databases at its start: each is read once, so that damage and expired entries do not outlive it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from rocksdict import Rdict, ReadOptions, WriteBatch
+
+from app.core.new_terms import decode_record, is_expired
+from app.runtime.database import OFFSET_KEY, Databases, is_damage
+
+logger = logging.getLogger("eximwatch")
+
+_READ_AHEAD: Final = 2 * 1024 * 1024
+
+
+def check_tables(databases: Databases, keep: int, now: Callable[[], int] = time.time_ns) -> None:
+    """Read every database; delete what is damaged, and purge entries that no match can need any more.
+
+    Args:
+        databases: Those of this worker, none of them open.
+        keep: How long an entry is of use after it was last applied, in nanoseconds.
+        now: The present time, in nanoseconds since 1970.
+
+    Raises:
+        SettingsError: A database is held by another process, or the machine does not let us open it.
+        StateFormatError: An entry has a format that this version does not know; nothing is deleted.
+    """
+    begun = time.monotonic()
+    entries = purged = 0
+    partitions = databases.partitions()
+    for partition in partitions:
+        database = databases.open(partition)
+        try:
+            damage, found, expired = _swept(database, now(), keep)
+        finally:
+            database.close()
+        entries += found
+        purged += expired
+        if damage is not None:
+            databases.delete(partition, damage)
+    if partitions:
+        logger.info(
+            "table checked: %d databases with %d entries, %d of them expired and purged, in %.1f s",
+            len(partitions),
+            entries,
+            purged,
+            time.monotonic() - begun,
+        )
+
+
+def _swept(database: Rdict, now: int, keep: int) -> tuple[str | None, int, int]:
+    """What is damaged, if anything; and how many entries there were, and of them expired ones, now purged.
+
+    No error leaves this function that holds on to the database: it could not be closed.
+    """
+    try:
+        found, expired = _read(database, now, keep)
+        _purge(database, expired)
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        return str(error), 0, 0
+    return None, found, len(expired)
+
+
+def _read(database: Rdict, now: int, keep: int) -> tuple[int, list[bytes]]:
+    """The count of entries, and the keys of the expired ones."""
+    options = ReadOptions()
+    options.fill_cache(False)  # what is read once should not drive out anything
+    options.set_readahead_size(_READ_AHEAD)
+    found = 0
+    expired = []
+    for key, value in database.items(read_opt=options):
+        if key == OFFSET_KEY:
+            continue
+        found += 1
+        if is_expired(decode_record(value), now, keep):
+            expired.append(key)
+    return found, expired
+
+
+def _purge(database: Rdict, keys: list[bytes]) -> None:
+    """Their changelog records are gone as well, or will be."""
+    batch = WriteBatch(raw_mode=True)
+    for key in keys:
+        batch.delete(key)
+    if keys:
+        database.write(batch)
