@@ -6,7 +6,8 @@ UV := 0.13.9
 SOURCES := app tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint types unit docs-check bench bench-replay soak slow fuzz lock wheel clean
+.PHONY: help demo test format lint types unit docs-check bench bench-recovery bench-replay soak slow fuzz lock wheel \
+	clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -59,6 +60,9 @@ bench: .venv/tools  ## The worker against its peers and the floor, on a real Kaf
 
 soak: .venv/tools  ## Half an hour under a steady stream: memory and lag (MINUTES, RATE, PERCENT)
 	@$(BIN)/python -m tests.bench.soak
+
+bench-recovery: .venv/tools  ## How fast the table is rebuilt, beside stock Faust, and how fast a full one starts
+	@$(BIN)/python -m tests.bench.recovery
 
 bench-replay: .venv/tools  ## How fast replay goes through a file
 	@$(BIN)/pytest -m bench -s -q

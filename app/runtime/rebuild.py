@@ -171,6 +171,8 @@ class Rebuild:
         offsets = sum(span.end - span.begin for span in left.values())
         self._total += offsets
         self._progress.total += offsets
+        if offsets:
+            logger.info("rebuilding the table: %d changelog offsets of partitions %s", offsets, sorted(left))
         consumer.assign([TopicPartition(self._topic, partition, span.begin) for partition, span in left.items()])
         self._heard = time.monotonic()
         try:

@@ -121,6 +121,8 @@ def server_properties(data: Path, port: int, controller: int, overrides: Mapping
         "group.initial.rebalance.delay.ms": "0",
         # Tests of lost workers want sessions shorter than the six seconds that Kafka allows.
         "group.min.session.timeout.ms": "1000",
+        # A test of compaction should not wait for the cleaner's next look, which is after 15 s.
+        "log.cleaner.backoff.ms": "300",
         "offsets.topic.replication.factor": "1",
         "offsets.topic.num.partitions": "4",
         "transaction.state.log.replication.factor": "1",

@@ -30,6 +30,7 @@ from app.core.new_terms import (
     encode_term,
     epoch_of,
     host_key,
+    is_expired,
     term_key,
     terms_of,
 )
@@ -359,3 +360,21 @@ def test_epoch_tells_lives_of_partitions_apart() -> None:
     assert 9 == len(epochs)
     assert epoch_of("a", 0) == epoch_of("a", 0)
     assert all(0 <= epoch < 2**63 for epoch in epochs)
+
+
+@pytest.mark.parametrize(
+    ("applied_at", "expected"),
+    [(0, True), (899, True), (900, False), (1000, False), (5000, False)],
+)
+def test_record_expires_strictly_after_it_can_be_needed(applied_at: int, expected: bool) -> None:
+    """By when it was last applied, whatever its clocks say; one from the future is kept."""
+    assert expected == is_expired(TermRecord(0, 10**18, 1, applied_at, 1, 0), now=1000, keep=100)
+
+
+@given(st.integers(0, 200), st.integers(0, 200), st.integers(0, 50), st.integers(0, 100))
+def test_expired_record_would_count_as_absent(applied_at: int, taken_at: int, waited: int, retention: int) -> None:
+    """A match that was taken within its topic's retention is judged alike, whether the record was purged or not."""
+    policy = Policy(history_window=10**9, retention=retention)
+    record = TermRecord(0, 0, 1, applied_at, 1, 0)
+    if is_expired(record, taken_at + waited, retention + 50):
+        assert assess(record, sighting(0, 1, taken_at), policy).before is None

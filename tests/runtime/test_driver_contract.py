@@ -26,7 +26,7 @@ from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as faust_driver
 
 from app.errors import EffectError
-from app.runtime import connection, driver, stop
+from app.runtime import connection, driver, recovery, stop, store, table
 from app.runtime.driver import SieveTransport
 
 _PUBLIC_OF_PYTHON = {"__init__"}
@@ -40,6 +40,9 @@ _OURS = {
         *{"_data", "_at", "_is_free"},
     },
     stop: {"_begin", "_deadline", "_end"},
+    recovery: {"_rebuild", "_rebuilt"},
+    store: {"_partition"},
+    table: set(),
 }
 """Private names that a module made for itself."""
 _MODULES = pytest.mark.parametrize("module", _OURS, ids=lambda module: module.__name__)
@@ -57,7 +60,7 @@ def _constructor(owner: type) -> str:
     return inspect.getsource(constructor) if inspect.isfunction(constructor) else ""
 
 
-@pytest.mark.parametrize("name", driver.PRIVATE_NAMES + connection.PRIVATE_NAMES + stop.PRIVATE_NAMES)
+@pytest.mark.parametrize("name", [name for module in _OURS for name in module.PRIVATE_NAMES])
 def test_private_name_is_still_there(name: str) -> None:
     """Each name is an attribute of its class, or set by its constructor."""
     owner, attribute = _owner(name)

@@ -1,0 +1,104 @@
+"""The check of all databases before a worker joins: what is deleted, what is purged, and what stops the start."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from app.core.new_terms import StateFormatError
+from app.errors import SettingsError
+from app.runtime.database import OFFSET_KEY
+from app.runtime.table_check import check_tables
+from tests.runtime.databases import databases_in, entry, fill, overwrite_with_noise, truncate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from app.runtime.database import Databases
+
+NOW = 10**18
+KEEP = 10**15
+FRESH = [entry(number, NOW - KEEP) for number in range(300)]
+EXPIRED = [entry(number, NOW - KEEP - 1) for number in range(300, 310)]
+
+
+def _check(databases: Databases) -> None:
+    check_tables(databases, KEEP, lambda: NOW)
+
+
+def _entries(databases: Databases, partition: int) -> list[tuple[bytes, bytes]]:
+    opened = databases.open(partition)
+    found = [(key, value) for key, value in opened.items() if key != OFFSET_KEY]
+    opened.close()
+    return found
+
+
+def test_expired_entries_are_purged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Only those, in every database; the offset stays, since the changelog has nothing that is missing."""
+    databases = databases_in(tmp_path)
+    fill(databases, 0, FRESH + EXPIRED, offset=700)
+    fill(databases, 4, EXPIRED[:3], offset=8)
+
+    with caplog.at_level(logging.INFO):
+        _check(databases)
+
+    assert FRESH == _entries(databases, 0)
+    assert [] == _entries(databases, 4)
+    opened = databases.open(0)
+    assert b"700" == opened.get(OFFSET_KEY)
+    opened.close()
+    (line,) = caplog.messages
+    assert line.startswith("table checked: 2 databases with 313 entries, 13 of them expired and purged, in ")
+
+
+def test_noise_is_found_by_reading(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A database that can be opened and not be read is deleted; the others stay as they are."""
+    databases = databases_in(tmp_path)
+    for partition in (0, 1, 2):
+        fill(databases, partition, FRESH, offset=700)
+    overwrite_with_noise(databases.path(1))
+    truncate(databases.path(2))
+
+    with caplog.at_level(logging.WARNING):
+        _check(databases)
+
+    noise, cut = sorted(caplog.messages)
+    assert f"{databases.path(1)} is deleted and will be rebuilt from the changelog: Corruption" in noise
+    assert f"{databases.path(2)} is deleted and will be rebuilt from the changelog: it can't be opened" in cut
+    assert not databases.path(1).exists()
+    assert FRESH == _entries(databases, 0)
+    assert [] == _entries(databases, 2)
+
+
+def test_unknown_format_stops_the_start_and_deletes_nothing(tmp_path: Path) -> None:
+    """A newer version wrote it; the database is free again for that one."""
+    databases = databases_in(tmp_path)
+    key, value = entry(1, NOW)
+    fill(databases, 0, [*FRESH, (key, b"\x63" + value[1:])])
+
+    with pytest.raises(StateFormatError, match="format 99"):
+        _check(databases)
+
+    assert len(FRESH) == len(_entries(databases, 0))
+
+
+def test_held_database_stops_the_start(tmp_path: Path) -> None:
+    """And is not touched."""
+    databases = databases_in(tmp_path)
+    fill(databases, 0, FRESH)
+    held = databases.open(0)
+    with pytest.raises(SettingsError, match="held by a live process"):
+        _check(databases)
+
+    assert FRESH == list(held.items())
+    held.close()
+
+
+def test_new_data_directory_is_no_matter(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """There is nothing to check, and nothing to tell."""
+    with caplog.at_level(logging.INFO):
+        _check(databases_in(tmp_path / "not" / "there"))
+
+    assert [] == caplog.messages
