@@ -33,6 +33,7 @@ OFFSET_KEY: Final = b"__faust\0offset__"
 """Under this key a database holds the last offset of its changelog that it contains, as text; Faust's own."""
 
 _MARK: Final = ".broken"
+_CONTENT: Final = ("*.sst", "*.log", "MANIFEST-*")
 _KEPT_LOGS: Final = 3
 # How RocksDB words what is the machine's trouble, and no damage of a database.
 _TROUBLE: Final = tuple(
@@ -170,7 +171,7 @@ class Databases:
         if mark.exists():
             raise DamagedError(f"it was marked as damaged: {mark.read_text(encoding='utf-8', errors='replace').strip()}")
         # RocksDB would begin an empty database there, and silently delete the files of the old one.
-        if path.is_dir() and any(path.glob("*.sst")) and not (path / "CURRENT").exists():
+        if not (path / "CURRENT").exists() and any(next(path.glob(names), None) for names in _CONTENT):
             raise DamagedError("its file CURRENT is missing")
         options = self._options.as_options()
         options.set_keep_log_file_num(_KEPT_LOGS)

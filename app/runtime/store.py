@@ -74,11 +74,6 @@ class TermStore(rocksdb.Store):
         except Exception as error:  # noqa: BLE001 — whatever it is, it must not be lost in a callback
             end_process(error, f"{tp.topic}:{tp.partition}:{offset}")
 
-    async def need_active_standby_for(self, tp: TP) -> bool:
-        """Stock opens the database to answer."""
-        del tp
-        return True
-
     def revoke_partitions(self, table: CollectionT[Any, Any], tps: set[TP]) -> None:
         """Close the databases of partitions that go elsewhere."""
         topics = table.changelog_topic.topics

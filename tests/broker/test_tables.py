@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from contextlib import contextmanager
@@ -136,7 +137,7 @@ def test_broken_databases_are_rebuilt(kafka: Kafka | GivenKafka, topic_prefix: s
         worker.start()
         output = stream.judge(worker)
         assert {} == _deletions(output)
-        assert "table rebuilt: 0 terms" not in output
+        assert re.search(r"table rebuilt: [1-9]\d* terms", output)
 
         # What the worker has on disk does not need the changelog any more.
         ends = _delete_all_records(kafka.brokers, stream.installation.names["changelog"])

@@ -49,7 +49,6 @@ def test_overridden_methods_take_what_they_took() -> None:
         (rocksdb.Store, "_db_for_partition"): ["self", "partition"],
         (rocksdb.Store, "persisted_offset"): ["self", "tp"],
         (rocksdb.Store, "set_persisted_offset"): ["self", "tp", "offset"],
-        (rocksdb.Store, "need_active_standby_for"): ["self", "tp"],
         (rocksdb.Store, "revoke_partitions"): ["self", "table", "tps"],
         (rocksdb.Store, "assign_partitions"): ["self", "table", "tps", "generation_id"],
         (rocksdb.Store, "stop"): ["self"],
