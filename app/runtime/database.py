@@ -82,6 +82,11 @@ def is_damage(error: Exception) -> bool:
     return text.startswith("IO error") and not any(words in text for words in _TROUBLE)
 
 
+def one_line(error: Exception) -> str:
+    """What RocksDB says, which may be several lines."""
+    return " ".join(str(error).split())
+
+
 class Databases:
     """The databases of one folder, by partition."""
 
@@ -159,8 +164,9 @@ class Databases:
 
     def end(self, partition: int, error: Exception) -> NoReturn:
         """Mark a database as damaged and end the process."""
-        self.mark(partition, str(error))
-        end_process(BrokenTableError(str(self.path(partition)), str(error)), f"partition {partition} of the table")
+        reason = one_line(error)
+        self.mark(partition, reason)
+        end_process(BrokenTableError(str(self.path(partition)), reason), f"partition {partition} of the table")
 
     def _mark_of(self, partition: int) -> Path:
         path = self.path(partition)
@@ -169,7 +175,9 @@ class Databases:
     def _open(self, partition: int) -> Rdict:
         path, mark = self.path(partition), self._mark_of(partition)
         if mark.exists():
-            raise DamagedError(f"it was marked as damaged: {mark.read_text(encoding='utf-8', errors='replace').strip()}")
+            raise DamagedError(
+                f"it was marked as damaged: {mark.read_text(encoding='utf-8', errors='replace').strip()}"
+            )
         # RocksDB would begin an empty database there, and silently delete the files of the old one.
         if not (path / "CURRENT").exists() and any(next(path.glob(names), None) for names in _CONTENT):
             raise DamagedError("its file CURRENT is missing")
@@ -178,12 +186,14 @@ class Databases:
         try:
             return Rdict(str(path), options=options)
         except Exception as error:
-            text = str(error)
+            text = one_line(error)
             if "LOCK" in text and any(words in text for words in _HELD):
                 raise SettingsError(
                     f"table database {path} is held by a live process: end that, or give each worker its own "
                     "EXIMWATCH_DATA_DIR"
                 ) from None
             if any(words in text for words in _TROUBLE):
-                raise SettingsError(f"table database {path} can't be opened: {text}; mend that and start again") from None
+                raise SettingsError(
+                    f"table database {path} can't be opened: {text}; mend that and start again"
+                ) from None
             raise DamagedError(f"it can't be opened: {text}") from None

@@ -63,7 +63,7 @@ class BulkRecovery(Recovery):
     @Service.task
     async def _restart_recovery(self) -> None:
         while not self.should_stop:
-            if await self.wait_for_stopped(self.signal_recovery_start):
+            if await self.wait_for_stopped(self.signal_recovery_start):  # type: ignore[arg-type]  # any event will do
                 break
             self.signal_recovery_start.clear()
             generation = self._generation_id

@@ -74,13 +74,13 @@ class TermStore(rocksdb.Store):
         except Exception as error:  # noqa: BLE001 — whatever it is, it must not be lost in a callback
             end_process(error, f"{tp.topic}:{tp.partition}:{offset}")
 
-    def revoke_partitions(self, table: CollectionT[Any, Any], tps: set[TP]) -> None:
+    def revoke_partitions(self, table: CollectionT, tps: set[TP]) -> None:
         """Close the databases of partitions that go elsewhere."""
         topics = table.changelog_topic.topics
         for database in self.take(tp.partition for tp in tps if tp.topic in topics).values():
             database.close()
 
-    async def assign_partitions(self, table: CollectionT[Any, Any], tps: set[TP], generation_id: int = 0) -> None:
+    async def assign_partitions(self, table: CollectionT, tps: set[TP], generation_id: int = 0) -> None:
         """Open nothing: this is called while the group waits, and opening may take its time."""
 
     async def stop(self) -> None:

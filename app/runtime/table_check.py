@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, cast
 
 from rocksdict import Rdict, ReadOptions, WriteBatch
 
 from app.core.new_terms import decode_record, is_expired
-from app.runtime.database import OFFSET_KEY, Databases, is_damage
+from app.runtime.database import OFFSET_KEY, Databases, is_damage, one_line
 
 logger = logging.getLogger("eximwatch")
 
@@ -63,24 +63,50 @@ def _swept(database: Rdict, now: int, keep: int) -> tuple[str | None, int, int]:
     except Exception as error:
         if not is_damage(error):
             raise
-        return str(error), 0, 0
+        return one_line(error), 0, 0
     return None, found, len(expired)
 
 
 def _read(database: Rdict, now: int, keep: int) -> tuple[int, list[bytes]]:
     """The count of entries, and the keys of the expired ones."""
-    options = ReadOptions()
-    options.fill_cache(False)  # what is read once should not drive out anything
-    options.set_readahead_size(_READ_AHEAD)
     found = 0
-    expired = []
-    for key, value in database.items(read_opt=options):
+    last: bytes | None = None
+    expired: list[bytes] = []
+    for key, value in _items(database):
+        last = key
         if key == OFFSET_KEY:
             continue
         found += 1
         if is_expired(decode_record(value), now, keep):
             expired.append(key)
+    _require_end(database, last)
     return found, expired
+
+
+def _require_end(database: Rdict, last: bytes | None) -> None:
+    """Raise what ended the reading, if it was damage: the fast iterator then ends as if there were no more."""
+    iterator = database.iter(read_opt=_options())
+    if last is None:
+        iterator.seek_to_first()
+    else:
+        iterator.seek(last)
+        if iterator.valid():
+            iterator.next()
+    iterator.status()
+    if iterator.valid():
+        raise RuntimeError("a database was written while it was read")
+
+
+def _items(database: Rdict) -> Iterator[tuple[bytes, bytes]]:
+    """All that is in it; in raw mode keys and values are bytes, which the binding's types do not say."""
+    return cast("Iterator[tuple[bytes, bytes]]", database.items(read_opt=_options()))
+
+
+def _options() -> ReadOptions:
+    options = ReadOptions()
+    options.fill_cache(False)  # type: ignore[call-arg]  # its stub has no argument what is read once should not drive out anything
+    options.set_readahead_size(_READ_AHEAD)
+    return options
 
 
 def _purge(database: Rdict, keys: list[bytes]) -> None:

@@ -79,7 +79,7 @@ class Results(msgspec.Struct):
 
     def median(self, name: str) -> float:
         """Of one figure over the rounds."""
-        return statistics.median(getattr(one, name) for one in self.rounds)
+        return float(statistics.median(getattr(one, name) for one in self.rounds))
 
 
 def entries(count: int) -> Iterator[tuple[bytes, bytes]]:

@@ -268,9 +268,7 @@ def _rebuild(brokers: str, topic: str, databases: Databases, progress: RecoveryP
 
 def _compact_at_once(brokers: str, topic: str) -> None:
     configs = {"segment.ms": "100", "min.cleanable.dirty.ratio": "0.001", "min.compaction.lag.ms": "0"}
-    entries = [
-        ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in configs.items()
-    ]
+    entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in configs.items()]
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
     AdminClient({"bootstrap.servers": brokers}).incremental_alter_configs([resource])[resource].result(_TIMEOUT_S)
 

@@ -51,7 +51,7 @@ def main() -> None:
     )
     app.count, app.wanted = Count(task.events), task.events
     options = table_options(Settings.model_construct())
-    table = faust.Table(app, name=TABLE, key_type=bytes, value_type=bytes, partitions=4, options=options)
+    table: Any = faust.Table(app, name=TABLE, key_type=bytes, value_type=bytes, partitions=4, options=options)
     app.tables.add(table)
     source = app.topic(task.topic, key_serializer="raw", value_serializer="raw")
 
