@@ -185,7 +185,7 @@ class Databases:
         options.set_keep_log_file_num(_KEPT_LOGS)
         try:
             return Rdict(str(path), options=options)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 — the binding has one class for all that RocksDB says
             text = one_line(error)
             if "LOCK" in text and any(words in text for words in _HELD):
                 raise SettingsError(

@@ -20,6 +20,7 @@ from app.runtime.database import OFFSET_KEY, TABLE, Databases
 from app.runtime.ending import end_process
 
 PRIVATE_NAMES: Final = (
+    "faust.stores.rocksdb.Store._contains",
     "faust.stores.rocksdb.Store._db_for_partition",
     "faust.stores.rocksdb.Store._dbs",
     "faust.stores.rocksdb.Store._get",
@@ -101,6 +102,9 @@ class TermStore(rocksdb.Store):
         with self.databases.guarded(partition):
             value: bytes | None = database.get(key)
         return value
+
+    def _contains(self, key: bytes) -> bool:
+        return self._get(key) is not None
 
     def _set(self, key: bytes, value: bytes | None) -> None:
         partition = _partition()

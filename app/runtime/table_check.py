@@ -104,7 +104,8 @@ def _items(database: Rdict) -> Iterator[tuple[bytes, bytes]]:
 
 def _options() -> ReadOptions:
     options = ReadOptions()
-    options.fill_cache(False)  # type: ignore[call-arg]  # its stub has no argument what is read once should not drive out anything
+    # What is read once should not drive out anything.
+    options.fill_cache(False)  # type: ignore[call-arg]  # its stub has no argument
     options.set_readahead_size(_READ_AHEAD)
     return options
 

@@ -167,12 +167,14 @@ def test_damage_met_while_judging_ends_the_worker(kafka: Kafka | GivenKafka, top
     with _stream(kafka, topic_prefix, tmp_path / "data", 52, 2, repeats=True) as stream:
         worker = stream.worker()
         stream.judge(worker)
+        for partition in range(PARTITIONS):
+            _keep_offset_apart(stream.databases, partition)
         worker.start()
         worker.wait_ready()
         for partition in range(PARTITIONS):
             overwrite_with_noise(stream.databases.path(partition))
         stream.play()
-        assert BrokenTableError.exit_code == worker.wait_end(_TIMEOUT_S)
+        assert BrokenTableError.exit_code == worker.wait_end(_TIMEOUT_S), worker.tail()
         assert "is damaged: Corruption" in worker.output()
         marked = {file.name for file in tables_folder(stream.data_dir).glob("*.broken")}
         assert marked
@@ -266,11 +268,20 @@ def _rebuild(brokers: str, topic: str, databases: Databases, progress: RecoveryP
     return Rebuild({"bootstrap.servers": brokers}, topic, topic, databases, {}, [0, 1], progress)
 
 
+def _keep_offset_apart(databases: Databases, partition: int) -> None:
+    """Write the offset again, into a file of its own: the block of a small table would else be in the cache."""
+    opened = databases.open(partition)
+    offset = int(opened.get(OFFSET_KEY) or b"")
+    opened.close()
+    fill(databases, partition, [], offset=offset)
+
+
 def _compact_at_once(brokers: str, topic: str) -> None:
     configs = {"segment.ms": "100", "min.cleanable.dirty.ratio": "0.001", "min.compaction.lag.ms": "0"}
     entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in configs.items()]
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
-    AdminClient({"bootstrap.servers": brokers}).incremental_alter_configs([resource])[resource].result(_TIMEOUT_S)
+    admin = AdminClient({"bootstrap.servers": brokers})  # must live until it has answered
+    admin.incremental_alter_configs([resource])[resource].result(_TIMEOUT_S)
 
 
 def _ends(brokers: str, topic: str) -> list[int]:
@@ -286,6 +297,7 @@ def _delete_all_records(brokers: str, topic: str) -> list[int]:
     """Move the beginning of each partition to its end, as retention does; return the ends."""
     ends = _ends(brokers, topic)
     places = [TopicPartition(topic, number, end) for number, end in enumerate(ends)]
-    for future in AdminClient({"bootstrap.servers": brokers}).delete_records(places).values():
+    admin = AdminClient({"bootstrap.servers": brokers})  # must live until it has answered
+    for future in admin.delete_records(places).values():
         future.result(_TIMEOUT_S)
     return ends

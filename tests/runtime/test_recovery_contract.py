@@ -46,6 +46,7 @@ def test_overridden_methods_take_what_they_took() -> None:
     rebalance = ["self", "assigned", "revoked", "newly_assigned", "generation_id"]
     expected = {
         (rocksdb.Store, "_get"): ["self", "key"],
+        (rocksdb.Store, "_contains"): ["self", "key"],
         (rocksdb.Store, "_set"): ["self", "key", "value"],
         (rocksdb.Store, "_db_for_partition"): ["self", "partition"],
         (rocksdb.Store, "persisted_offset"): ["self", "tp"],

@@ -30,7 +30,7 @@ def _check(databases: Databases) -> None:
 
 def _entries(databases: Databases, partition: int) -> list[tuple[bytes, bytes]]:
     opened = databases.open(partition)
-    found = [(bytes(key), value) for key, value in opened.items() if key != OFFSET_KEY]
+    found = [(key, value) for key, value in opened.items() if isinstance(key, bytes) and key != OFFSET_KEY]
     opened.close()
     return found
 
