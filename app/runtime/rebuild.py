@@ -39,6 +39,7 @@ _CLIENT: Final = {
     "isolation.level": "read_uncommitted",
     "check.crcs": True,  # librdkafka's default is not to look
     "fetch.wait.max.ms": 50,
+    "fetch.queue.backoff.ms": 10,  # how long it idles once its queue is full; the default is a second
     "queued.min.messages": 100_000,
     "queued.max.messages.kbytes": 16 * 1024,  # bounds memory; the default is 64 MiB
 }

@@ -43,7 +43,7 @@ _PAUSE_S: Final = 0.01
 _FLUSH_S: Final = 120.0
 _ROOM_S: Final = 0.1
 _FIELDS: Final = ("host.id", "process.name")
-_REBUILT: Final = re.compile(r"table rebuilt: (\d+) terms from (\d+) changelog offsets of \d+ partitions in ([\d.]+) s")
+_REBUILT: Final = re.compile(r"table rebuilt: (\d+) terms from .* (\d+) terms/s")
 _HEAP: Final = "1g"
 _JVM: Final = ("-XX:TieredStopAtLevel=4",)
 
@@ -152,7 +152,7 @@ def _round(kafka: Kafka, full: Installation, empty: Installation, terms: int, st
     _seconds_to_ready(other)
     idle = _start_again(other)
     stock = _stock(kafka.brokers, stock_terms)
-    return Round(int(found[1]) / float(found[3]), stock, cold, warm, idle, surroundings.others())
+    return Round(float(found[2]), stock, cold, warm, idle, surroundings.others())
 
 
 def _stock(brokers: str, terms: int) -> float:
