@@ -123,6 +123,7 @@ class Rebuild:
         self._begun = self._told = self._heard = time.monotonic()
         self._complained = -math.inf
         self._done = self._total = 0
+        self._begins: dict[int, int] = {}
 
     @property
     def opened(self) -> Mapping[int, Rdict]:
@@ -169,10 +170,9 @@ class Rebuild:
         """Whether all partitions have reached the end that they had when this was called."""
         spans = {partition: self._span(consumer, partition) for partition in self._partitions}
         left = {partition: span for partition, span in spans.items() if span.begin < span.end}
-        offsets = sum(span.end - span.begin for span in left.values())
-        self._total += offsets
-        self._progress.total += offsets
-        if offsets:
+        self._count(spans)
+        if left:
+            offsets = sum(span.end - span.begin for span in left.values())
             logger.info("rebuilding the table: %d changelog offsets of partitions %s", offsets, sorted(left))
         consumer.assign([TopicPartition(self._topic, partition, span.begin) for partition, span in left.items()])
         self._heard = time.monotonic()
@@ -190,6 +190,14 @@ class Rebuild:
             *(self._done, self._total, len(self._partitions), seconds, self._done / max(seconds, 0.001)),
         )
         return True
+
+    def _count(self, spans: Mapping[int, Span]) -> None:
+        """Note how much there is to do in all; where offsets are asked for again, what is done stays in it."""
+        for partition, span in spans.items():
+            self._begins[partition] = min(span.begin, self._begins.get(partition, span.begin))
+        total = sum(span.end - self._begins[partition] for partition, span in spans.items())
+        self._progress.total += max(0, total - self._total)
+        self._total = total
 
     def _span(self, consumer: Consumer, partition: int) -> Span:
         """What a partition's database lacks; it is opened, and begun anew if it is ahead."""
