@@ -1,0 +1,108 @@
+"""The table's store: databases are there between being given and being revoked, and at no other time."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import faust
+import pytest
+from faust.stores import rocksdb
+from faust.types import TP
+
+from app.runtime import store as store_module
+from app.runtime.database import TABLE, table_options
+from app.runtime.settings import load_settings
+from app.runtime.store import NotAssignedError, TermStore
+from app.runtime.table import NewTermsTable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHANGELOG = "tests-new_terms-changelog"
+PLACE = TP(CHANGELOG, 2)
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NewTermsTable:
+    """A table of an application that never connects, while an event of partition 2 is processed."""
+    event = SimpleNamespace(message=SimpleNamespace(partition=2))
+    monkeypatch.setattr(store_module, "current_event", lambda: event)
+    app = faust.App("tests", datadir=str(tmp_path), store="rocksdb://")
+    return NewTermsTable(
+        app, name=TABLE, key_type=bytes, value_type=bytes, partitions=4, options=table_options(load_settings())
+    )
+
+
+def _given(table: NewTermsTable) -> TermStore:
+    store = cast(TermStore, table.data)
+    store.give({2: store.databases.open(2)})
+    return store
+
+
+def test_entries_are_read_and_written_where_they_are_assigned(table: NewTermsTable) -> None:
+    """By the partition of the event; with the offset of their changelog beside them."""
+    store = _given(table)
+    assert (None, False, None) == (table.get(b"key"), b"key" in store, store.persisted_offset(PLACE))
+
+    store[b"key"] = b"value"
+    store.set_persisted_offset(PLACE, 41)
+
+    assert (b"value", True, 41) == (table.get(b"key"), b"key" in store, store.persisted_offset(PLACE))
+    assert store.persisted_offset(TP(CHANGELOG, 3)) is None
+
+
+def test_entry_of_another_partition_is_no_unknown_entry(table: NewTermsTable) -> None:
+    """It would be judged new: that its database is not there is an error, which ends the worker."""
+    store = cast(TermStore, table.data)
+
+    with pytest.raises(NotAssignedError, match="partition 2"):
+        table.get(b"key")
+    with pytest.raises(NotAssignedError, match="partition 2"):
+        store[b"key"] = b"value"
+    assert [] == store.databases.partitions()
+
+
+def test_revoke_closes_and_a_late_confirmation_opens_nothing(table: NewTermsTable) -> None:
+    """The database is free for whoever opens it next, and holds what it held."""
+    store = _given(table)
+    store.set_persisted_offset(PLACE, 41)
+    store.revoke_partitions(cast(Any, table), {TP("another-topic", 2)})
+    assert 41 == store.persisted_offset(PLACE)
+
+    store.revoke_partitions(cast(Any, table), {PLACE, TP(CHANGELOG, 3)})
+    store.set_persisted_offset(PLACE, 42)
+
+    assert store.persisted_offset(PLACE) is None
+    opened = store.databases.open(2)
+    assert b"41" == opened.get(rocksdb.Store.offset_key)
+    opened.close()
+
+
+def test_assignment_opens_nothing(table: NewTermsTable) -> None:
+    """The group waits for that callback; the rebuild opens databases after it."""
+    store = cast(TermStore, table.data)
+    asyncio.run(store.on_rebalance({PLACE}, set(), {PLACE}, 1))
+
+    assert [] == store.databases.partitions()
+
+
+def test_stop_closes_everything(table: NewTermsTable) -> None:
+    """What was not revoked before is free again as well."""
+    store = _given(table)
+    asyncio.run(store.stop())
+
+    store.databases.open(2).close()
+
+
+def test_what_is_taken_is_the_takers(table: NewTermsTable) -> None:
+    """The store has it no more, until it is given back."""
+    store = _given(table)
+    taken = store.take([1, 2])
+
+    assert [2] == list(taken)
+    assert {} == store.take([2])
+    store.give(taken)
+    assert [2] == list(store.take([2]))
+    taken[2].close()
