@@ -23,6 +23,7 @@ from tests.schemas import validate_dead_letter, validate_match_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
 PARTITIONS: Final = 4
@@ -143,9 +144,9 @@ class Installation:
             check=False,
         )
 
-    def worker(self, *, command: tuple[str, ...] = COMMAND, **settings: str) -> Worker:
+    def worker(self, *, command: tuple[str, ...] = COMMAND, log: Path | None = None, **settings: str) -> Worker:
         """A worker that was started, with a data directory of its own; settings by their names in lower case."""
-        return self._workers.enter_context(Worker(self._environment(settings), command=command))
+        return self._workers.enter_context(Worker(self._environment(settings), command=command, log=log))
 
     def wait_shared(self, workers: Sequence[Worker], deadline: float = _DEADLINE_S) -> list[set[tuple[str, int]]]:
         """Wait until the workers have all source and matches partitions among them, each of them some.
