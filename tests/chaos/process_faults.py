@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from app.runtime.fail_points import POINTS, VARIABLE
 from tests.chaos.scene import SESSION_S, Fault, NotInjectedError, Scene
 
 if TYPE_CHECKING:
     from random import Random
 
-# As app.runtime.fail_points has them, with the highest number of the passing at which the worker is to die.
-POINTS: Final = {
+_HIGHEST: Final = {
     "before_forward": 30,
     "after_forward_ack": 30,
     "before_alert": 12,
@@ -20,8 +21,7 @@ POINTS: Final = {
     "after_changelog_ack": 20,
     "before_commit": 2,
 }
-VARIABLE: Final = "EXIMWATCH_FAIL_AT"
-
+"""The passing of each fail point at which the worker is to die, at most; a chunk gives some more."""
 _AT_ONCE_S: Final = 1.2
 _HALF: Final = 0.5
 _FIRES_S: Final = 60.0
@@ -50,7 +50,7 @@ def terminate(scene: Scene, random: Random) -> None:
 def die_at(point: str, scene: Scene, random: Random) -> None:
     """The worker kills itself at the n-th passing of a point between two effects, after a start."""
     post = scene.any_post(random)
-    post.once = {VARIABLE: f"{point}:{random.randint(1, POINTS[point])}"}
+    post.once = {VARIABLE: f"{point}:{random.randint(1, _HIGHEST[point])}"}
     scene.supervisor.kill(post)
     before = scene.supervisor.exits[_KILLED]
     scene.play()
@@ -80,7 +80,10 @@ def join_and_leave(more: int, scene: Scene, random: Random) -> None:
 
 
 def freeze(scene: Scene, random: Random) -> None:
-    """One of two workers is stopped in mid-work for longer than its session, and thawed when the other has it all."""
+    """One of two workers is stopped in mid-work for longer than its session, and thawed when the other has it all.
+
+    Half of the times the other is then rebuilt from the changelog: stale entries would show in what it judges.
+    """
     scene.supervisor.wait(scene.supervisor.ready, _READY_S, "the workers to freeze")
     scene.play()
     scene.pass_time(random.uniform(0, _AT_ONCE_S))
@@ -93,6 +96,12 @@ def freeze(scene: Scene, random: Random) -> None:
     finally:
         post.worker.resume()
     scene.pass_time(random.uniform(0, 1))
+    if random.random() < _HALF:
+        for other in scene.supervisor.posts:
+            if other is not post:
+                with scene.held(other):
+                    scene.supervisor.kill(other)
+                    shutil.rmtree(other.data, ignore_errors=True)
 
 
 FAULTS: Final = (

@@ -33,8 +33,9 @@ _SETTLES: Final = 0.75
 """How often a fault waits until the one before it is mended; else it comes while that is under way."""
 _SETTINGS: Final = {
     "SESSION_TIMEOUT": f"{SESSION_S}s",
-    # So that a worker whose effects nobody acknowledges ends and is started again while the run lasts.
+    # So that a worker that is stuck, or whose effects nobody acknowledges, ends and is started again in the run.
     "EFFECT_TIMEOUT": "12s",
+    "WATCHDOG_TIMEOUT": "30s",
 }
 
 
