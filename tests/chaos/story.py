@@ -96,7 +96,7 @@ def tell(random: Random, tellings: Sequence[Telling]) -> Story:
     bounds = [len(sent) * number // count for number in range(count + 1)]
     chunks = tuple(
         telling(random, Chunk(tuple(sent[begin:end])))
-        for telling, begin, end in zip(tellings, bounds, bounds[1:], strict=True)
+        for telling, begin, end in zip(tellings, bounds[:-1], bounds[1:], strict=True)
     )
     return Story(chunks, fates(record for chunk in chunks for record in chunk.records))
 
