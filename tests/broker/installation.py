@@ -73,9 +73,11 @@ class Installation:
         self._prefix = prefix
         self._sources = dict(sources or {"events": PARTITIONS})
         self._workers = ExitStack()
-        self._admin = AdminClient({"bootstrap.servers": brokers})
+        self._admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
         # Never subscribes, so it is no member of the group; it only asks.
-        self._observer = Consumer({"bootstrap.servers": brokers, "group.id": prefix, "enable.auto.commit": False})
+        self._observer = Consumer(
+            {"bootstrap.servers": brokers, "group.id": prefix, "enable.auto.commit": False, "log_level": 0}
+        )
         self._settings = {
             "BROKERS": brokers,
             "TOPIC_PREFIX": prefix,
@@ -255,7 +257,7 @@ class Installation:
                 # A topic that was created a moment ago; or a broker that came back, whose leaders' epochs the client
                 # does not learn anew by itself.
                 if error.args[0].code() in _LEADERS_TO_COME:
-                    self._admin = AdminClient({"bootstrap.servers": self._brokers})
+                    self._admin = AdminClient({"bootstrap.servers": self._brokers, "log_level": 0})
                     return None
                 raise
 

@@ -61,7 +61,10 @@ class Player:
             "log_level": 0,
         }
         if transactional:
-            config |= {"transactional.id": f"player-{uuid.uuid4().hex}", "transaction.timeout.ms": 120_000}
+            config |= {
+                "transactional.id": f"player-{uuid.uuid4().hex}",
+                "transaction.timeout.ms": int(_TIMEOUT_S * 1000),
+            }
         self._producer = Producer(config)
         self._thread = threading.Thread(target=self._work, name="player", daemon=True)
 

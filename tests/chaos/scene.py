@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -54,9 +55,9 @@ class Scene:
     remarks: list[str] = field(default_factory=list)
     found: list[str] = field(default_factory=list)
 
-    @property
+    @cached_property
     def admin(self) -> AdminClient:
-        """A client for administration."""
+        """A client for administration. Kept: what was asked of one that is gone is never answered."""
         return AdminClient({"bootstrap.servers": self.kafka.brokers, "log_level": 0})
 
     def play(self) -> None:
