@@ -19,12 +19,12 @@ _HIGHEST: Final = {
     "after_alert_ack": 12,
     "after_table_write": 20,
     "after_changelog_ack": 20,
-    "before_commit": 2,
+    "before_commit": 1,
 }
 """The passing of each fail point at which the worker is to die, at most; a chunk gives some more."""
 _AT_ONCE_S: Final = 1.2
 _HALF: Final = 0.5
-_FIRES_S: Final = 60.0
+_FIRES_S: Final = 45.0
 _READY_S: Final = 120.0
 _KILLED: Final = -9
 _STOPPED: Final = {0, -15}
