@@ -91,7 +91,8 @@ class Scene:
 
     def check(self) -> None:
         """Look at what is there now: nothing unasked, and nothing committed that is not finished."""
-        self.found += check_so_far(self.watch.look(), self.story.fates).faults
+        found = check_so_far(self.watch.look(), self.story.fates).faults
+        self.found += [one for one in found if one not in self.found]
 
     def _tended(self) -> bool:
         self.supervisor.tend()

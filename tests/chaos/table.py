@@ -17,6 +17,7 @@ BEGIN: Final = "<!-- chaos begin -->"
 END: Final = "<!-- chaos end -->"
 
 _README: Final = REPOSITORY / "README.md"
+_SHOWN: Final = 12
 _HEADINGS: Final = (
     "fault",
     "faults",
@@ -68,7 +69,10 @@ def line(outcome: Outcome) -> str:
     bad = [*outcome.lost, *outcome.unknown, *outcome.overtaken, *outcome.remarks]
     if outcome.error:
         bad.append(outcome.error)
-    return "\n".join([text, *(f"       {one}" for one in bad)])
+    shown = [f"       {one}" for one in bad[:_SHOWN]]
+    if len(bad) > _SHOWN:
+        shown.append(f"       … and {len(bad) - _SHOWN} more")
+    return "\n".join([text, *shown])
 
 
 def written(readme: str, results: Results) -> str:
