@@ -6,8 +6,8 @@ UV := 0.13.9
 SOURCES := app tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint types unit docs-check bench bench-recovery bench-replay soak slow fuzz lock wheel \
-	clean
+.PHONY: help demo test format lint types unit docs-check bench bench-recovery bench-replay chaos pipelining soak slow fuzz \
+	lock wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -44,7 +44,7 @@ types: .venv/tools  ## mypy, strict
 	@$(BIN)/mypy
 
 unit: .venv/tools  ## All tests but slow ones and benchmarks
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadgroup
 
 docs-check: .venv/tools  ## Run what the README shows
 	@$(BIN)/pytest tests/test_readme.py
@@ -66,6 +66,12 @@ bench-recovery: .venv/tools  ## How fast the table is rebuilt, beside stock Faus
 
 bench-replay: .venv/tools  ## How fast replay goes through a file
 	@$(BIN)/pytest -m bench -s -q
+
+chaos: .venv/tools  ## Faults of all kinds against workers on a real Kafka (SEED=, FAULTS=, KINDS='kill -9,SIGTERM', BESIDE=)
+	@SEED='$(SEED)' FAULTS='$(FAULTS)' KINDS='$(KINDS)' BESIDE='$(BESIDE)' $(BIN)/python -m tests.chaos
+
+pipelining: .venv/tools  ## Known matches a second while every answer of the broker is late
+	@$(BIN)/python -m tests.chaos.pipelining
 
 format: .venv/tools  ## Format the code
 	@$(BIN)/ruff format $(SOURCES)

@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 import faust
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.partitioner import murmur2
+from faust.types.transports import ProducerT
 
 from app.core.alert import Alert
 from app.core.dead_letter import DeadLetter
@@ -58,6 +59,7 @@ class Effects:
         self._settings = settings
         self._counts = counts
         self._heartbeat = heartbeat
+        self._producer: ProducerT | None = None
 
     async def forward(self, route: Route, source: SourcePosition, raw: bytes) -> Unconfirmed | None:
         """Send a match to the second step, in the order of calls; too large for its topic, it becomes a dead letter.
@@ -137,8 +139,10 @@ class Effects:
         """
         self._heartbeat.require(f"a record for topic {topic}")
         try:
-            producer = await self._app.maybe_start_producer()
-            sent = await producer.send(topic, key, value, partition=partition, timestamp=None, headers=headers)
+            # Asked for once: what Faust gives here wakes those who wait for it in reverse, and costs turns of the loop.
+            if self._producer is None:
+                self._producer = await self._app.maybe_start_producer()
+            sent = await self._producer.send(topic, key, value, partition=partition, timestamp=None, headers=headers)
         except Exception as error:
             if isinstance(error, MessageSizeTooLargeError) or isinstance(error.__cause__, MessageSizeTooLargeError):
                 raise TooLargeError(f"{len(value)} bytes are too large for topic {topic}") from error

@@ -23,6 +23,7 @@ from tests.schemas import validate_dead_letter, validate_match_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
 PARTITIONS: Final = 4
@@ -72,9 +73,11 @@ class Installation:
         self._prefix = prefix
         self._sources = dict(sources or {"events": PARTITIONS})
         self._workers = ExitStack()
-        self._admin = AdminClient({"bootstrap.servers": brokers})
+        self._admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
         # Never subscribes, so it is no member of the group; it only asks.
-        self._observer = Consumer({"bootstrap.servers": brokers, "group.id": prefix, "enable.auto.commit": False})
+        self._observer = Consumer(
+            {"bootstrap.servers": brokers, "group.id": prefix, "enable.auto.commit": False, "log_level": 0}
+        )
         self._settings = {
             "BROKERS": brokers,
             "TOPIC_PREFIX": prefix,
@@ -143,9 +146,9 @@ class Installation:
             check=False,
         )
 
-    def worker(self, *, command: tuple[str, ...] = COMMAND, **settings: str) -> Worker:
+    def worker(self, *, command: tuple[str, ...] = COMMAND, log: Path | None = None, **settings: str) -> Worker:
         """A worker that was started, with a data directory of its own; settings by their names in lower case."""
-        return self._workers.enter_context(Worker(self._environment(settings), command=command))
+        return self._workers.enter_context(Worker(self._environment(settings), command=command, log=log))
 
     def wait_shared(self, workers: Sequence[Worker], deadline: float = _DEADLINE_S) -> list[set[tuple[str, int]]]:
         """Wait until the workers have all source and matches partitions among them, each of them some.
@@ -254,7 +257,7 @@ class Installation:
                 # A topic that was created a moment ago; or a broker that came back, whose leaders' epochs the client
                 # does not learn anew by itself.
                 if error.args[0].code() in _LEADERS_TO_COME:
-                    self._admin = AdminClient({"bootstrap.servers": self._brokers})
+                    self._admin = AdminClient({"bootstrap.servers": self._brokers, "log_level": 0})
                     return None
                 raise
 

@@ -22,7 +22,15 @@ from confluent_kafka.admin import AdminClient
 from tests.broker import archive, jars
 from tests.broker.process import Child, Guard
 from tests.broker.records import Outgoing, produce, read_topic
-from tests.broker.settings import HOST, JVM_OPTIONS, Ports, free_ports, secure_properties, server_properties
+from tests.broker.settings import (
+    HOST,
+    JVM_OPTIONS,
+    Ports,
+    free_ports,
+    proxied_properties,
+    secure_properties,
+    server_properties,
+)
 from tests.broker.topics import Topic, committed_offsets, create_topics, give_scram_passwords
 from tests.broker.waiting import wait_until
 
@@ -60,6 +68,7 @@ class Kafka:
         use_archive: bool = True,
         keystore: Path | None = None,
         users: Mapping[str, str] | None = None,
+        proxied: bool = False,
     ) -> None:
         """Prepare only; nothing is fetched or started.
 
@@ -71,6 +80,7 @@ class Kafka:
             use_archive: Start with the class-data archive, which is made if it is missing.
             keystore: PEM file of a server's key and certificate, for a second listener with TLS; by default none.
             users: Passwords by user, for two more listeners, which want a login; needs a keystore.
+            proxied: Have a second listener for a proxy of yours, at `behind`, that listens at `front`. Not with TLS.
         """
         self._overrides = dict(overrides or {})
         self._log = log
@@ -80,7 +90,8 @@ class Kafka:
         self._child: Child | None = None
         self._keystore = keystore
         self._users = dict(users or {})
-        self._ports = Ports(0, 0, 0, 0, 0)
+        self._proxied = proxied
+        self._ports = Ports(*[0] * len(Ports._fields))
 
     def __enter__(self) -> Self:
         """Start it."""
@@ -115,6 +126,16 @@ class Kafka:
     def clear_sasl_brokers(self) -> str:
         """The address for clients that log in in the clear, if there are users."""
         return f"{HOST}:{self._ports.clear_sasl}"
+
+    @property
+    def front(self) -> str:
+        """The address that clients of the second listener are told, where a proxy is to listen."""
+        return f"{HOST}:{self._ports.front}"
+
+    @property
+    def behind(self) -> str:
+        """The address of the second listener, for the proxy."""
+        return f"{HOST}:{self._ports.behind}"
 
     @property
     def log(self) -> Path:
@@ -210,6 +231,8 @@ class Kafka:
         overrides = self._overrides
         if self._keystore is not None:
             overrides = {**secure_properties(ports, self._keystore, self._users), **overrides}
+        if self._proxied:
+            overrides = {**proxied_properties(ports), **overrides}
         properties = folder / "server.properties"
         properties.write_text(server_properties(folder / "data", ports.client, ports.controller, overrides))
         # Native libraries are unpacked to the JVM's temporary directory, and stay there when it is killed.

@@ -108,8 +108,8 @@ class Child:
         """How the newest process ended: its status, or minus the signal's number; None while it runs."""
         return None if self._process is None else self._process.poll()
 
-    def start(self) -> None:
-        """Start the command. It must not be running."""
+    def start(self, more: Mapping[str, str] | None = None) -> None:
+        """Start the command, with more in its environment this once. It must not be running."""
         if self.running:
             raise RuntimeError(f"{self._command[0]} is running already as process {self.pid}")
         with self.log.open("ab") as log:
@@ -119,7 +119,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=self._env,
+                env={**self._env, **(more or {})},
                 cwd=self._cwd,
                 # Ours to end, in our order; not the terminal's.
                 start_new_session=True,

@@ -50,13 +50,18 @@ SASL_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 class Ports(NamedTuple):
-    """One port for each listener: without anything, TLS, login over TLS, login in the clear, the controller's."""
+    """One port for each listener: without anything, TLS, login over TLS, login in the clear, the controller's.
+
+    And two for a proxy: the listener `behind` it, and where it listens, `front`.
+    """
 
     client: int
     tls: int
     sasl: int
     clear_sasl: int
     controller: int
+    behind: int
+    front: int
 
 
 def secure_properties(ports: Ports, keystore: Path, users: Mapping[str, str]) -> dict[str, str]:
@@ -100,6 +105,16 @@ AUTHORIZER: Final = {
     "super.users": "User:ANONYMOUS",
 }
 """Lines for server.properties by which a user may do nothing but what was granted."""
+
+
+def proxied_properties(ports: Ports) -> dict[str, str]:
+    """What adds a listener at `behind` whose clients are told to come to `front`, where a proxy listens."""
+    client, controller = f"CLIENT://{HOST}:{ports.client}", f"CONTROLLER://{HOST}:{ports.controller}"
+    return {
+        "listeners": f"{client},PROXIED://{HOST}:{ports.behind},{controller}",
+        "advertised.listeners": f"{client},PROXIED://{HOST}:{ports.front}",
+        "listener.security.protocol.map": "CLIENT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    }
 
 
 def server_properties(data: Path, port: int, controller: int, overrides: Mapping[str, str]) -> str:

@@ -52,6 +52,16 @@ def test_worker_gets_the_settings_given_and_no_others(monkeypatch: pytest.Monkey
         assert ["already starting here None", "worker ready"] == worker.output().splitlines()
 
 
+def test_start_takes_more_settings_for_this_once() -> None:
+    """They win over those that the worker has, and the next start has these again."""
+    with _worker(_POLITE, {"EXIMWATCH_BROKERS": "here"}) as worker:
+        for more, expected in (({"EXIMWATCH_BROKERS": "there"}, "there"), ({}, "here")):
+            worker.kill()
+            worker.start(more)
+            worker.wait_ready(20)
+            assert f"already starting {expected} None" in worker.output()
+
+
 def test_stopped_worker_gives_its_exit_code_and_starts_again() -> None:
     """SIGTERM lets it end in its own way, also when frozen; a second start is ready anew."""
     with _worker(_POLITE) as worker:

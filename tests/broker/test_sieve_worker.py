@@ -108,7 +108,8 @@ def test_broker_that_dies_twice_costs_nothing(kafka: Kafka, topic_prefix: str, s
 def test_stop_without_kafka_ends_in_time_and_loses_nothing(kafka: Kafka, topic_prefix: str) -> None:
     """What was begun can't be finished then: the worker ends hard, says so, and the next start goes on from there."""
     with _stream(kafka, topic_prefix, "true", 300, 300) as (installation, due):
-        worker = installation.worker(effect_timeout="5s")
+        # Of the limits that end it that of an effect is the shortest here.
+        worker = installation.worker(effect_timeout="5s", session_timeout="30s")
         installation.wait_alerts(due // 5, worker)
         kafka.kill()
         code = worker.stop()

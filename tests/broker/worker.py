@@ -104,9 +104,9 @@ class Worker:
         """What it wrote since the newest start."""
         return self._child.output()
 
-    def start(self) -> None:
-        """Start it, for the first time or again with the same settings and data."""
-        self._child.start()
+    def start(self, more: Mapping[str, str] | None = None) -> None:
+        """Start it, for the first time or again with the same settings and data, and with more of them this once."""
+        self._child.start(more)
 
     def wait_ready(self, deadline: float = _READY_DEADLINE_S) -> None:
         """Wait for the ready line of the newest start.
