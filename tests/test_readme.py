@@ -14,6 +14,9 @@ import pytest
 from app.runtime.settings import ENV_PREFIX, SECRETS, Settings
 from tests.broker.kafka import Kafka
 
+# They write the same files, so they must not run side by side.
+pytestmark = pytest.mark.xdist_group("readme")
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 

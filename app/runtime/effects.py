@@ -60,6 +60,7 @@ class Effects:
         self._counts = counts
         self._heartbeat = heartbeat
         self._producer: ProducerT | None = None
+        self._in_order = asyncio.Lock()
 
     async def forward(self, route: Route, source: SourcePosition, raw: bytes) -> Unconfirmed | None:
         """Send a match to the second step, in the order of calls; too large for its topic, it becomes a dead letter.
@@ -132,17 +133,19 @@ class Effects:
     async def _hand_over(
         self, topic: str, key: bytes, value: bytes, headers: Headers, partition: int | None = None
     ) -> asyncio.Future[Any]:
-        """Queue a record with the producer, which waits while the queue of its partition is full.
+        """Queue a record with the producer, in the order of calls; waits while the queue of its partition is full.
 
         Raises:
             TooLargeError: It can never succeed.
         """
         self._heartbeat.require(f"a record for topic {topic}")
         try:
-            # Asked for once: what Faust gives here wakes those who wait for it in reverse, and costs turns of the loop.
-            if self._producer is None:
-                self._producer = await self._app.maybe_start_producer()
-            sent = await self._producer.send(topic, key, value, partition=partition, timestamp=None, headers=headers)
+            # Who waits for the producer or for a topic's metadata would be overtaken by who comes when it is there.
+            async with self._in_order:
+                if self._producer is None:
+                    self._producer = await self._app.maybe_start_producer()
+                send = self._producer.send
+                sent = await send(topic, key, value, partition=partition, timestamp=None, headers=headers)
         except Exception as error:
             if isinstance(error, MessageSizeTooLargeError) or isinstance(error.__cause__, MessageSizeTooLargeError):
                 raise TooLargeError(f"{len(value)} bytes are too large for topic {topic}") from error
