@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SOURCE = SourcePosition("events", 3, 7, 0)
 ROUTE = Route("host", b"mail01")
+KEYS = (b"mail01", b"mail02", b"mail03")
 
 
 class Broker:
@@ -36,14 +37,18 @@ class Broker:
     def __init__(self, refuses: dict[str, Exception] | None = None) -> None:
         self.refuses = refuses or {}
         self.sent: list[tuple[str, int | None]] = []
+        self.keys: list[bytes] = []
         self.futures: list[asyncio.Future[Any]] = []
 
-    async def send(self, topic: str, *_: object, partition: int | None, **__: object) -> asyncio.Future[Any]:
+    async def send(
+        self, topic: str, key: bytes, *_: object, partition: int | None, **__: object
+    ) -> asyncio.Future[Any]:
         """Queue a record; the future is the broker's answer."""
         refusal = self.refuses.pop(topic, None)
         if refusal is not None:
             raise refusal
         self.sent.append((topic, partition))
+        self.keys.append(key)
         self.futures.append(asyncio.get_running_loop().create_future())
         return self.futures[-1]
 
@@ -164,3 +169,29 @@ def test_persisted_offset_is_that_of_an_acknowledged_record(failed: bool, expect
     asyncio.run(confirm())
 
     assert expected == kept
+
+
+def test_sends_keep_the_order_of_their_calls_while_the_producer_starts() -> None:
+    """Who waited for it is not overtaken by who comes when it is there: alerts of a host stay in order."""
+    broker = Broker()
+    started = asyncio.Event()
+
+    async def producer() -> Broker:
+        await started.wait()
+        await asyncio.sleep(0)
+        return broker
+
+    async def run() -> None:
+        app = cast(Any, SimpleNamespace(maybe_start_producer=producer))
+        heartbeat = Heartbeat(30.0, lambda: 0.0, end_process)
+        effects = Effects(app, cast(NewTermsTable, Table()), load_settings(), Counts(), heartbeat)
+        sends = [asyncio.create_task(effects.forward(Route("host", key), SOURCE, b"{}")) for key in KEYS[:2]]
+        await asyncio.sleep(0)
+        started.set()
+        await asyncio.sleep(0)
+        sends.append(asyncio.create_task(effects.forward(Route("host", KEYS[2]), SOURCE, b"{}")))
+        await asyncio.gather(*sends)
+
+    asyncio.run(run())
+
+    assert list(KEYS) == broker.keys
