@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import faulthandler
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -34,6 +36,8 @@ OFFSET_KEY: Final = b"__faust\0offset__"
 
 _MARK: Final = ".broken"
 _CONTENT: Final = ("*.sst", "*.log", "MANIFEST-*")
+_OPEN_S: Final = 60.0
+"""Seconds after which an opening is given up, and the process with it."""
 _KEPT_LOGS: Final = 3
 # How RocksDB words what is the machine's trouble, and no damage of a database.
 _TROUBLE: Final = tuple(
@@ -183,6 +187,9 @@ class Databases:
             raise DamagedError("its file CURRENT is missing")
         options = self._options.as_options()
         options.set_keep_log_file_num(_KEPT_LOGS)
+        # RocksDB may spin over noise, holding the interpreter's lock: only a thread that needs no lock can end that.
+        # The next start finds out which database it was (`app.runtime.table_probe`).
+        faulthandler.dump_traceback_later(_OPEN_S, exit=True, file=sys.__stderr__ or sys.stderr)
         try:
             return Rdict(str(path), options=options)
         except Exception as error:  # noqa: BLE001 — the binding has one class for all that RocksDB says
@@ -197,3 +204,5 @@ class Databases:
                     f"table database {path} can't be opened: {text}; mend that and start again"
                 ) from None
             raise DamagedError(f"it can't be opened: {text}") from None
+        finally:
+            faulthandler.cancel_dump_traceback_later()

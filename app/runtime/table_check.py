@@ -11,6 +11,7 @@ from rocksdict import Rdict, ReadOptions, WriteBatch
 
 from app.core.new_terms import decode_record, is_expired
 from app.runtime.database import OFFSET_KEY, Databases, is_damage, one_line
+from app.runtime.table_probe import probe_tables
 
 logger = logging.getLogger("eximwatch")
 
@@ -30,6 +31,7 @@ def check_tables(databases: Databases, keep: int, now: Callable[[], int] = time.
         StateFormatError: An entry has a format that this version does not know; nothing is deleted.
     """
     begun = time.monotonic()
+    probe_tables(databases)
     entries = purged = 0
     partitions = databases.partitions()
     for partition in partitions:
