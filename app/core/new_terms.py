@@ -124,7 +124,13 @@ def assess(record: TermRecord | None, sighting: Sighting, policy: Policy) -> Ass
     New iff the term is unknown or its last match lies strictly more than the window back. Every sighting moves
     `last_seen` forward and `first_seen` back, never otherwise, so that any replay ends in the same state.
     """
-    if record is not None and record.epoch == sighting.epoch and sighting.offset <= record.offset:
+    if (
+        record is not None
+        and record.epoch == sighting.epoch
+        and sighting.offset <= record.offset
+        # A broker that lost the end of its log gives its offsets again, to records that came later.
+        and sighting.taken_at <= record.applied_at
+    ):
         return Assessment(Verdict.REPLAYED, record, record)
     before = record
     if before is not None and sighting.taken_at - before.applied_at > policy.retention:

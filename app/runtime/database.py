@@ -190,8 +190,10 @@ class Databases:
         # RocksDB may spin over noise, holding the interpreter's lock: only a thread that needs no lock can end that.
         # The next start finds out which database it was (`app.runtime.table_probe`).
         faulthandler.dump_traceback_later(_OPEN_S, exit=True, file=sys.__stderr__ or sys.stderr)
+        there = {file.name for file in path.glob("*.sst")}
         try:
-            return Rdict(str(path), options=options)
+            database = Rdict(str(path), options=options)
+            forgotten = there - {Path(file["name"]).name for file in database.live_files()}
         except Exception as error:  # noqa: BLE001 — the binding has one class for all that RocksDB says
             text = one_line(error)
             if "LOCK" in text and any(words in text for words in _HELD):
@@ -206,3 +208,11 @@ class Databases:
             raise DamagedError(f"it can't be opened: {text}") from None
         finally:
             faulthandler.cancel_dump_traceback_later()
+        if forgotten:
+            # A MANIFEST that is cut between two records is a sound older one. Entries of the files that it does not
+            # know are lost then, while the newer log may say that the database holds its changelog beyond them.
+            reason = f"its MANIFEST is cut: it does not know {min(forgotten)}"
+            self.mark(partition, reason)
+            database.close()
+            raise DamagedError(reason)
+        return database

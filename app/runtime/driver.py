@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Final, NamedTuple, NoReturn, cast
 
 import aiokafka
 import aiokafka.client
+from aiokafka.protocol.group import SyncGroupRequest
 from aiokafka.protocol.produce import ProduceRequest
 from faust.transport.consumer import RecordMap, ensure_TP
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
@@ -56,6 +57,7 @@ PRIVATE_NAMES: Final = (
     "aiokafka.AIOKafkaConsumer._subscription",
     "aiokafka.client.AIOKafkaClient._sync_task",
     "aiokafka.consumer.group_coordinator.GroupCoordinator._do_heartbeat",
+    "aiokafka.consumer.group_coordinator.GroupCoordinator._send_req",
     "faust.transport.consumer.Consumer._commit_offsets",
     "faust.transport.consumer.Consumer._acked",
     "faust.transport.consumer.Consumer._acked_index",
@@ -90,6 +92,7 @@ class SieveConsumerThread(AIOKafkaConsumerThread):
     """The thread with the client: sifts its fetches, and holds source partitions back until `release`."""
 
     _held: frozenset[aiokafka.TopicPartition] = frozenset()
+    _asked_at: float | None = None
     sift: FetchSift | None = None
 
     def _create_worker_consumer(self, transport: Transport) -> aiokafka.AIOKafkaConsumer:
@@ -111,6 +114,13 @@ class SieveConsumerThread(AIOKafkaConsumerThread):
         _end_with(consumer._client._sync_task)
         coordinator = consumer._coordinator
         coordinator._do_heartbeat = functools.partial(self._beat, coordinator._do_heartbeat)
+        coordinator._send_req = functools.partial(self._ask_coordinator, coordinator._send_req)
+
+    async def _ask_coordinator(self, send: Callable[[Any], Awaitable[Any]], request: Any) -> Any:
+        """Send a request, and note when that was if it is the one whose answer is the assignment."""
+        if isinstance(request, SyncGroupRequest):
+            self._asked_at = cast(SieveTransport, self.transport).heartbeat.now()
+        return await send(request)
 
     async def _beat(self, send: Callable[[], Awaitable[bool]]) -> bool:
         heartbeat = cast(SieveTransport, self.transport).heartbeat
@@ -126,7 +136,7 @@ class SieveConsumerThread(AIOKafkaConsumerThread):
         Changelogs stay paused for ever: the rebuild reads them, and a first fetch of each would be kept for nobody.
         """
         heartbeat = cast(SieveTransport, self.transport).heartbeat
-        heartbeat.taken(heartbeat.now())
+        heartbeat.taken(heartbeat.now() if self._asked_at is None else self._asked_at)
         changelogs = self.app.tables.changelog_topics
         partitions = {tp: aiokafka.TopicPartition(tp.topic, tp.partition) for tp in assigned}
         self._held = frozenset(place for tp, place in partitions.items() if tp.topic not in changelogs)

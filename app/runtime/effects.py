@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import defaultdict
 from typing import Any, Final, cast
 
 import faust
@@ -60,7 +61,7 @@ class Effects:
         self._counts = counts
         self._heartbeat = heartbeat
         self._producer: ProducerT | None = None
-        self._in_order = asyncio.Lock()
+        self._in_order: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by topic
 
     async def forward(self, route: Route, source: SourcePosition, raw: bytes) -> Unconfirmed | None:
         """Send a match to the second step, in the order of calls; too large for its topic, it becomes a dead letter.
@@ -141,7 +142,7 @@ class Effects:
         self._heartbeat.require(f"a record for topic {topic}")
         try:
             # Who waits for the producer or for a topic's metadata would be overtaken by who comes when it is there.
-            async with self._in_order:
+            async with self._in_order[topic]:
                 if self._producer is None:
                     self._producer = await self._app.maybe_start_producer()
                 send = self._producer.send

@@ -74,6 +74,11 @@ class InFlight:
         """How many records are not done."""
         return len(self._waiting)
 
+    def positions(self) -> frozenset[tuple[str, int, int]]:
+        """Topic, partition and offset of the records that are not done."""
+        places = (waiting.position for waiting in self._waiting)
+        return frozenset((place.topic, place.partition, place.offset) for place in places)
+
     def begin(self, position: SourcePosition, done: Callable[[], None]) -> Waiting:
         """A record is going to be processed; `done` is called once all its effects are confirmed."""
         waiting = Waiting(position, self._clock(), done)

@@ -31,24 +31,30 @@ class Sample:
 
     Attributes:
         ready: Partitions are assigned, and their tables are recovered.
-        in_flight: Records under way; a limit of their own ends them.
+        in_flight: Records under way: topic, partition, offset; a limit of their own ends them.
+        waiting: By topic, how many records its agent has yet to begin.
         recovered: What recovery has applied so far, of all recoveries; None while none is under way.
         accounts: The partitions that are read, while ready.
     """
 
     ready: bool = False
-    in_flight: int = 0
+    in_flight: frozenset[tuple[str, int, int]] = frozenset()
+    waiting: Mapping[str, int] = field(default_factory=dict)
     recovered: int | None = None
     accounts: Mapping[Place, Account] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """Something that must move: the value that does, what to say if it doesn't, and how many limits it may take."""
+    """Something that must move: the value that does, what to say if it doesn't, and how many limits it may take.
+
+    What is not sure has its time counted all the same, and is told once it is.
+    """
 
     value: Hashable
     told: str
     limits: int = 1
+    sure: bool = True
 
 
 class Progress:
@@ -83,7 +89,7 @@ class Progress:
         }
         for name, thing in due.items():
             standing = now - self._since[name][1]
-            if standing > self._limit * thing.limits:
+            if thing.sure and standing > self._limit * thing.limits:
                 return f"{thing.told}, and has not moved for {standing:.0f} s"
         return None
 
@@ -101,9 +107,9 @@ def _due(sample: Sample, ends: Mapping[Place, int]) -> dict[Hashable, _Due]:
             moving = (account.position, account.committable)
             told = f"{shown} is read to offset {account.position} of {ends[place]}"
             due["position", place] = _Due(moving, told)
-        if account.committable < account.position and not sample.in_flight:
-            told = f"{shown}:{account.committable} is not done although nothing is in process"
-            due["pending", place] = _Due(account.committable, told)
+        if account.committable < account.position and (*place, account.committable) not in sample.in_flight:
+            told = f"{shown}:{account.committable} is not done although it is neither in process nor waiting for it"
+            due["pending", place] = _Due(account.committable, told, sure=not sample.waiting.get(place[0]))
         if account.committed < account.committable:
             told = f"{shown} is committed to offset {account.committed}, and done to {account.committable}"
             due["commit", place] = _Due(account.committed, told)

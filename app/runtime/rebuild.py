@@ -53,11 +53,13 @@ class RecoveryProgress:
         done: Changelog records that were applied since the start of the worker.
         total: Changelog offsets that rebuilds had to go through since then; compaction makes them more than records.
         active: A rebuild is under way.
+        opened: Databases that were opened.
     """
 
     done: int = 0
     total: int = 0
     active: bool = False
+    opened: int = 0
 
 
 class Span(NamedTuple):
@@ -215,6 +217,7 @@ class Rebuild:
     def _persisted(self, partition: int) -> int | None:
         if partition not in self._opened:
             self._opened[partition] = self._databases.open(partition)
+            self._progress.opened += 1
         with self._databases.guarded(partition):
             offset = self._opened[partition].get(OFFSET_KEY)
         return None if offset is None else int(offset)

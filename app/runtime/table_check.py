@@ -9,11 +9,14 @@ from typing import Final, cast
 
 from rocksdict import Rdict, ReadOptions, WriteBatch
 
-from app.core.new_terms import decode_record, is_expired
+from app.core.new_terms import TermRecord, decode_record, is_expired
 from app.runtime.database import OFFSET_KEY, Databases, is_damage, one_line
 from app.runtime.table_probe import probe_tables
 
 logger = logging.getLogger("eximwatch")
+
+_CLOCK_SLACK: Final = 7 * 24 * 3600 * 10**9
+"""How far the present may lie after a database's newest entry, in nanoseconds, as far as purging goes."""
 
 _READ_AHEAD: Final = 2 * 1024 * 1024
 
@@ -71,18 +74,22 @@ def _swept(database: Rdict, now: int, keep: int) -> tuple[str | None, int, int]:
 
 def _read(database: Rdict, now: int, keep: int) -> tuple[int, list[bytes]]:
     """The count of entries, and the keys of the expired ones."""
-    found = 0
+    found = newest = 0
     last: bytes | None = None
-    expired: list[bytes] = []
+    expired: list[tuple[bytes, TermRecord]] = []
     for key, value in _items(database):
         last = key
         if key == OFFSET_KEY:
             continue
         found += 1
-        if is_expired(decode_record(value), now, keep):
-            expired.append(key)
+        record = decode_record(value)
+        newest = max(newest, record.applied_at)
+        if is_expired(record, now, keep):
+            expired.append((key, record))
     _require_end(database, last)
-    return found, expired
+    # A machine whose clock is years ahead would purge all there is, and its changelog is not read again.
+    now = min(now, newest + _CLOCK_SLACK)
+    return found, [key for key, record in expired if is_expired(record, now, keep)]
 
 
 def _require_end(database: Rdict, last: bytes | None) -> None:

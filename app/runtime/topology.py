@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from functools import partial
@@ -40,6 +41,7 @@ _MAX_POLL_RECORDS = 20_000
 _FETCH_BYTES = 8 * 1024 * 1024
 _COUNTS_INTERVAL = 60.0
 _CHECK_INTERVAL = 1.0
+_NEVER = 1_000_000.0
 _MAX_IN_FLIGHT = 256
 _PRODUCER_LINGER = 0.003
 
@@ -48,6 +50,11 @@ class WorkerApp(faust.App):
     """Faust's application, which tells when it is ready, and what it is doing."""
 
     ready = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 — as it is overridden
+        super().__init__(*args, **kwargs)
+        self.queues: dict[str, asyncio.Queue[Any]] = {}
+        """By topic, what its agent has yet to begin."""
 
     def on_rebalance_start(self) -> None:
         """Partitions are taken away."""
@@ -73,11 +80,12 @@ class WorkerApp(faust.App):
         transport = cast(SieveTransport, self.transport)
         if not self.ready or transport.consumer is None:
             recovery = self.recovery_progress
-            return Sample(recovered=recovery.done if recovery.active else None)
+            return Sample(recovered=recovery.done + recovery.opened if recovery.active else None)
         changelogs = self.tables.changelog_topics
         places = [tp for tp in self.assignor.assigned_actives() if tp.topic not in changelogs]
         accounts = {(tp.topic, tp.partition): transport.consumer.account(tp) for tp in places}
-        return Sample(ready=True, in_flight=len(transport.in_flight), accounts=accounts)
+        waiting = {topic: queue.qsize() for topic, queue in self.queues.items()}
+        return Sample(ready=True, in_flight=transport.in_flight.positions(), waiting=waiting, accounts=accounts)
 
 
 def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts: Counts) -> WorkerApp:
@@ -112,6 +120,8 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
         consumer_max_fetch_size=max(_FETCH_BYTES, settings.topic_max_bytes),
         broker_max_poll_records=_MAX_POLL_RECORDS,
         broker_commit_interval=_seconds(settings.commit_interval),
+        # A worker without partitions never polls, and would leave the group for good after this.
+        broker_max_poll_interval=_NEVER,
         broker_session_timeout=_seconds(settings.session_timeout),
         broker_heartbeat_interval=_seconds(settings.session_timeout) / 10,
         broker_request_timeout=max(60.0, _seconds(settings.session_timeout) + 5),
@@ -165,6 +175,7 @@ def _add_agent(
     source = app.topic(*topics, key_serializer="raw", value_serializer="raw")
 
     async def process(stream: StreamT[Any]) -> None:
+        app.queues |= dict.fromkeys(topics, cast(Any, stream.channel).queue)
         async for event in stream.events():
             message = event.message
             record = _record(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -14,9 +15,12 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from app.errors import StuckError
 from app.runtime.progress import Place, Progress, Sample
 
+logger = logging.getLogger("eximwatch")
+
 _SAMPLES_PER_LIMIT: Final = 12
 _LONGEST_PAUSE_S: Final = 5.0
 _ANSWER_S: Final = 5.0
+_TELL_S: Final = 60.0
 _SAMPLE_S: Final = 1.0
 """How long a loop may take for a sample before it is taken for busy."""
 
@@ -49,6 +53,7 @@ class Watchdog:
         self._newest = Sample()
         self._owed_since: float | None = None
         self._taken = threading.Event()
+        self._told = -_TELL_S
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
@@ -65,11 +70,18 @@ class Watchdog:
         self._thread.join(timeout)
 
     def _watch(self) -> None:
+        try:
+            self._look()
+        except Exception as error:  # noqa: BLE001 — a worker that nobody watches must not look like one that is
+            self._fail(error, "the watchdog")
+
+    def _look(self) -> None:
         progress = Progress(self._limit)
         while not self._stopped.wait(min(self._limit / _SAMPLES_PER_LIMIT, _LONGEST_PAUSE_S)):
             if not self._ask_for_sample():
                 return
             ends = self._ends(self._newest.accounts)
+            self._tell(ends is None)
             stuck = progress.observe(time.monotonic(), self._newest, ends, self._silent())
             if stuck is not None and not self._stopped.is_set():
                 self._fail(StuckError(stuck), "the watchdog")
@@ -91,6 +103,13 @@ class Watchdog:
         """For how many seconds a sample has been owed."""
         owed_since = self._owed_since
         return 0.0 if owed_since is None else time.monotonic() - owed_since
+
+    def _tell(self, silent: bool) -> None:
+        """Say now and then that Kafka does not answer: meanwhile nothing but the loop is watched."""
+        now = time.monotonic()
+        if silent and now - self._told > _TELL_S:
+            self._told = now
+            logger.warning("Kafka does not answer the watchdog; what the worker reads and commits can't be watched")
 
     def _take(self) -> None:
         self._newest = self._sample()

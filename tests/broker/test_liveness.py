@@ -28,7 +28,7 @@ _SETTINGS = {"SESSION_TIMEOUT": "3s", "WATCHDOG_TIMEOUT": "4s", "EFFECT_TIMEOUT"
 _FROZEN_S = 9.0
 _STUCK = {
     "no_fetch": "is read to offset",
-    "never_done": "is not done although nothing is in process",
+    "never_done": "is not done although it is neither in process nor waiting for it",
     "no_commit": "is committed to offset",
     "blocked_loop": "the worker's event loop has stood still",
 }

@@ -124,8 +124,17 @@ def test_replayed_position_gives_the_record_back() -> None:
     """Its entry is written again as it is, since its changelog record may be missing."""
     before = TermRecord(1, 2, 3, 4, 5, 6)
 
-    assert Assessment(Verdict.REPLAYED, before, before) == assess(before, Sighting(9, 5, 6, 99), POLICY)
-    assert Verdict.REPLAYED == assess(before, Sighting(10**6, 5, 0, 10**9), POLICY).verdict
+    assert Assessment(Verdict.REPLAYED, before, before) == assess(before, Sighting(9, 5, 6, 4), POLICY)
+    assert Verdict.REPLAYED == assess(before, Sighting(10**20, 5, 0, 3), POLICY).verdict
+
+
+def test_offset_that_is_given_again_is_no_replay() -> None:
+    """A broker that lost the end of its log gives offsets anew: what came later than the applied match is another."""
+    before = TermRecord(1, 2, 3, 4, 5, 6)
+    late = POLICY.history_window + 3
+
+    assert Verdict.NEW == assess(before, Sighting(late, 5, 0, 5), POLICY).verdict
+    assert Verdict.KNOWN == assess(before, Sighting(3, 5, 6, 5), POLICY).verdict
 
 
 @settings(deadline=None)

@@ -26,13 +26,15 @@ class Watched:
         *,
         ready: bool = True,
         in_flight: int = 0,
+        waiting: int = 0,
         recovered: int | None = None,
         silent: float = 0.0,
     ) -> str | None:
         """See it in one state; `end` None: Kafka does not answer."""
         self.now += 10
         accounts = {} if account is None else {EVENTS: account}
-        sample = Sample(ready, in_flight, recovered, accounts)
+        under_way = frozenset((*EVENTS, 41 + n) for n in range(in_flight))
+        sample = Sample(ready, under_way, {EVENTS[0]: waiting}, recovered, accounts)
         ends: Mapping[Place, int] | None = None if end is None else {EVENTS: end}
         return self.progress.observe(self.now, sample, ends, silent)
 
@@ -71,9 +73,32 @@ def test_lag_that_moves_is_no_alarm(part: str) -> None:
 
 def test_pending_record_that_nobody_processes_is_told() -> None:
     """It was handed on, is not under way, and will never be done."""
-    expected = (80.0, "events:3:41 is not done although nothing is in process, and has not moved for 70 s")
+    expected = (
+        80.0,
+        "events:3:41 is not done although it is neither in process nor waiting for it, and has not moved for 70 s",
+    )
 
     assert expected == Watched().first_alarm(_always(Account(100, 41, 41)))
+
+
+def test_busy_neighbours_do_not_hide_a_record_that_nobody_processes() -> None:
+    """Others of the worker are under way all the time; this one is not, and its agent has nothing more to begin."""
+    watched = Watched()
+    sample = Sample(True, frozenset({("events", 1, 7)}), {}, None, {EVENTS: Account(100, 41, 41)})
+    found = [watched.progress.observe(10.0 * n, sample, {EVENTS: 100}) for n in range(8)]
+
+    assert [None] * 7 == found[:-1]
+    assert found[-1] is not None
+
+
+def test_record_that_waits_for_its_agent_is_given_time() -> None:
+    """It is told as soon as the agent has nothing left that it might be."""
+    watched = Watched()
+    account = Account(100, 41, 41)
+    found = [watched.look(account, waiting=waiting) for waiting in [3] * 20 + [0]]
+
+    assert [None] * 20 == found[:-1]
+    assert found[-1] is not None
 
 
 def test_record_under_way_has_a_limit_of_its_own() -> None:
@@ -135,6 +160,6 @@ def test_open_transaction_is_no_lag() -> None:
 def test_partition_without_a_leader_is_left_alone() -> None:
     """Its end is unknown, so nothing can be said."""
     watched = Watched()
-    sample = Sample(True, 0, None, {EVENTS: Account(40, 40, 40)})
+    sample = Sample(True, accounts={EVENTS: Account(40, 40, 40)})
 
     assert [None] * 3 == [watched.progress.observe(now, sample, {}) for now in (0.0, 30.0, 60.0)]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NOW = 10**18
 KEEP = 10**15
 FRESH = [entry(number, NOW - KEEP) for number in range(300)]
+NEWEST = entry(999, NOW)
 EXPIRED = [entry(number, NOW - KEEP - 1) for number in range(300, 310)]
 
 
@@ -38,19 +39,30 @@ def _entries(databases: Databases, partition: int) -> list[tuple[bytes, bytes]]:
 def test_expired_entries_are_purged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Only those, in every database; the offset stays, since the changelog has nothing that is missing."""
     databases = databases_in(tmp_path)
-    fill(databases, 0, FRESH + EXPIRED, offset=700)
-    fill(databases, 4, EXPIRED[:3], offset=8)
+    fill(databases, 0, [*FRESH, *EXPIRED, NEWEST], offset=700)
+    fill(databases, 4, [*EXPIRED[:3], NEWEST], offset=8)
 
     with caplog.at_level(logging.INFO):
         _check(databases)
 
-    assert FRESH == _entries(databases, 0)
-    assert [] == _entries(databases, 4)
+    assert [*FRESH, NEWEST] == _entries(databases, 0)
+    assert [NEWEST] == _entries(databases, 4)
     opened = databases.open(0)
     assert b"700" == opened.get(OFFSET_KEY)
     opened.close()
     (line,) = caplog.messages
-    assert line.startswith("table checked: 2 databases with 313 entries, 13 of them expired and purged, in ")
+    assert line.startswith("table checked: 2 databases with 315 entries, 13 of them expired and purged, in ")
+
+
+def test_clock_that_is_years_ahead_purges_nothing_that_is_needed(tmp_path: Path) -> None:
+    """The present is taken to lie at most a week after the newest entry: the changelog would not be read again."""
+    week = 7 * 24 * 3600 * 10**9
+    needed, other = entry(1, NOW - KEEP + week), entry(2, NOW - KEEP + week - 1)
+    databases = databases_in(tmp_path)
+    fill(databases, 0, [needed, other, NEWEST], offset=700)
+    check_tables(databases, KEEP, lambda: NOW + 10**18)
+
+    assert [needed, NEWEST] == _entries(databases, 0)
 
 
 def test_noise_is_found_by_reading(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

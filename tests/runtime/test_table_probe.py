@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
+from app.runtime.database import OFFSET_KEY
 from app.runtime.table_probe import probe_tables
 from tests.runtime.databases import databases_in, entry, fill
 
@@ -76,3 +79,33 @@ def test_no_database_needs_no_process(tmp_path: Path) -> None:
     probe_tables(databases_in(tmp_path), child="raise SystemExit(7)")
 
     assert [] == databases_in(tmp_path).partitions()
+
+
+def test_manifest_that_is_cut_anywhere_loses_nothing_in_silence(tmp_path: Path) -> None:
+    """Cut between two records it is a sound older one: the database says a later offset than its entries reach."""
+    entries = [entry(number, 7) for number in range(40)]
+    sound = tmp_path / "sound"
+    for life in range(4):
+        # A copy of what is open is what a kill leaves: the next life makes a file of its log, the last log stays one.
+        opened = databases_in(sound).open(0)
+        for key, value in entries[10 * life : 10 * life + 10]:
+            opened.put(key, value)
+        opened.put(OFFSET_KEY, str(10 * life + 9).encode())
+        sound = shutil.copytree(sound, tmp_path / f"life-{life}")
+        opened.close()
+    manifest = max(databases_in(sound).path(0).glob("MANIFEST-*"))
+    fates = set()
+    for length in range(0, manifest.stat().st_size, 5):
+        cut = tmp_path / str(length)
+        shutil.copytree(sound, cut)
+        os.truncate(databases_in(cut).path(0) / manifest.name, length)
+        probe_tables(databases_in(cut))
+        opened = databases_in(cut).open(0)
+        offset = opened.get(OFFSET_KEY)
+        held = [entry for entry in entries if opened.get(entry[0]) == entry[1]]
+        opened.close()
+        fates.add(len(held))
+
+        assert entries[: 0 if offset is None else int(offset) + 1] == held, f"cut at {length}"
+
+    assert {0, 40} >= fates
