@@ -41,6 +41,15 @@ class Acl:
     operations: tuple[str, ...]
 
 
+PRINCIPALS: Final[dict[Role, str]] = {
+    "worker": "User:eximwatch",
+    "create": "User:eximwatch-operator",
+    "check": "User:eximwatch-operator",
+    "dead-letters": "User:eximwatch-operator",
+}
+"""Who gets a role's rights where nobody is named, as in deploy/acls.sh; the others are users of your own."""
+
+
 def acls(settings: Settings, role: Role = "worker") -> tuple[Acl, ...]:
     """The rights that a role needs with these settings: names of topics and the prefix."""
     ours = (settings.matches_topic, settings.alerts_topic, settings.dead_letters_topic, settings.changelog_topic)

@@ -42,6 +42,10 @@ class Heartbeat:
         """The group took a heartbeat, or a join, that was sent at this time."""
         self._taken = sent_at
 
+    def too_old(self) -> bool:
+        """Whether an effect would be refused at this moment."""
+        return self._taken is not None and self._clock() - self._taken > self._limit
+
     def require(self, what: str) -> None:
         """End the process if the last heartbeat is too old for this effect."""
         if self._taken is None:

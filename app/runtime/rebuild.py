@@ -186,9 +186,14 @@ class Rebuild:
             logger.warning("%s", error)
             consumer.unassign()
             return False
+        if not self._total:
+            logger.info(
+                "the table holds all of its changelog: nothing to rebuild in %d partitions", len(self._partitions)
+            )
+            return True
         seconds = time.monotonic() - self._begun
         logger.info(
-            "table rebuilt: %d terms from %d changelog offsets of %d partitions in %.1f s, %d terms/s",
+            "table rebuilt: %d changelog records of %d offsets of %d partitions in %.1f s, %d records/s",
             *(self._done, self._total, len(self._partitions), seconds, self._done / max(seconds, 0.001)),
         )
         return True
@@ -290,7 +295,7 @@ class Rebuild:
         if now - self._told > _TELL_S:
             self._told = now
             logger.info(
-                "rebuilding the table: %d terms from %d changelog offsets so far, %d terms/s",
+                "rebuilding the table: %d changelog records of %d offsets so far, %d records/s",
                 *(self._done, self._total, self._done / (now - self._begun)),
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
@@ -11,6 +12,8 @@ import faust
 from app.errors import EffectError
 
 PRIVATE_NAMES: Final = ("mode.worker.Worker._schedule_shutdown",)
+
+logger = logging.getLogger("eximwatch")
 
 STOP_S: Final = 9.0
 """Seconds from the signal to the hard end, so that a supervisor who allows ten need not kill."""
@@ -44,6 +47,7 @@ class StoppingWorker(faust.Worker):
             self._deadline.daemon = True
             self._deadline.start()
             self.begin_stop()
+            logger.info("stopping: what is in hand is finished and committed, then the worker leaves its group")
 
     def _end(self) -> None:
         error = EffectError(

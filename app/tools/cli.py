@@ -12,7 +12,7 @@ from typing import Final, Literal, NoReturn
 import click
 
 from app.errors import EximwatchError
-from app.runtime.acls import ROLES, Role
+from app.runtime.acls import PRINCIPALS, ROLES, Role
 from app.runtime.settings import LINK_SETTINGS, load_settings
 from app.tools.cli_dead_letters import dead_letters
 from app.tools.flags import examples, setting_options
@@ -31,7 +31,7 @@ Exit codes:
   7  the table holds a format this version does not know
   8  a batch of a source topic is corrupt; the message says how to pass over it
   9  no progress although there is work (watchdog); start again, nothing is lost
-  10 the worker was frozen for longer than its session; start again, nothing is lost
+  10 an effect was due after the worker was frozen for longer than its session; start again, nothing is lost
   11 a database of the table is damaged; start again, it is rebuilt"""
 
 
@@ -190,12 +190,15 @@ def check(**flags: str | None) -> None:
     show_default=True,
     help="Whose rights.",
 )
-@click.option("--principal", default="User:eximwatch", show_default=True, metavar="NAME", help="Who gets them.")
+@click.option("--principal", metavar="NAME", help="Who gets them. Default: as in deploy/acls.sh.")
 @setting_options("source_topics", "topic_prefix")
-def acls(role: Role, principal: str, **flags: str | None) -> None:
+def acls(role: Role, principal: str | None, **flags: str | None) -> None:
     """Print the commands that grant a user the fewest rights that do; add your --bootstrap-server to each."""
     from app.tools.topics import print_acls
 
+    principal = principal or PRINCIPALS.get(role)
+    if principal is None:
+        raise click.UsageError(f"--for {role} needs --principal: say which user that is")
     print_acls(load_settings(**flags), role, principal)
 
 

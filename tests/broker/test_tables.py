@@ -144,7 +144,7 @@ def test_broken_databases_are_rebuilt(kafka: Kafka | GivenKafka, topic_prefix: s
         worker.start()
         output = stream.judge(worker)
         assert {} == _deletions(output)
-        assert re.search(r"table rebuilt: [1-9]\d* terms", output)
+        assert re.search(r"table rebuilt: [1-9]\d* changelog records", output)
 
         # What the worker has on disk does not need the changelog any more.
         ends = _delete_all_records(kafka.brokers, changelog)
