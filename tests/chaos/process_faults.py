@@ -27,24 +27,20 @@ _HALF: Final = 0.5
 _FIRES_S: Final = 45.0
 _READY_S: Final = 120.0
 _KILLED: Final = -9
-_STOPPED: Final = {0, -15}
-"""In order; or before it could take the signal for an order."""
 
 
 def kill(scene: Scene, random: Random) -> None:
     """SIGKILL in mid-stream."""
     scene.play()
     scene.pass_time(random.uniform(0, _AT_ONCE_S))
-    scene.supervisor.kill(scene.any_post(random))
+    scene.supervisor.kill(scene.running_post(random))
 
 
 def terminate(scene: Scene, random: Random) -> None:
     """SIGTERM in mid-stream."""
     scene.play()
     scene.pass_time(random.uniform(0, _AT_ONCE_S))
-    code = scene.supervisor.stop(scene.any_post(random))
-    if code not in _STOPPED:
-        scene.remarks.append(f"SIGTERM ended a worker with {code}")
+    scene.supervisor.stop(scene.running_post(random))
 
 
 def die_at(point: str, scene: Scene, random: Random) -> None:
@@ -110,5 +106,5 @@ FAULTS: Final = (
     Fault("SIGTERM", terminate),
     Fault("second worker", partial(join_and_leave, 1)),
     Fault("third worker", partial(join_and_leave, 2)),
-    Fault("worker frozen", freeze, workers=2),
+    Fault("worker frozen", freeze, workers=2, exits=frozenset({10})),
 )

@@ -19,7 +19,7 @@ from tests.chaos.outcome import Outcome
 from tests.chaos.player import Player
 from tests.chaos.scene import SESSION_S, Fault, NotInjectedError, Scene
 from tests.chaos.story import plain, tell
-from tests.chaos.supervisor import Supervisor
+from tests.chaos.supervisor import Supervisor, wrong_ends
 from tests.chaos.watch import Watch
 
 if TYPE_CHECKING:
@@ -98,12 +98,12 @@ def _run(stack: ExitStack, outcome: Outcome, kafka: Kafka, proxy: DelayProxy, fo
         scene.catch_up()
         for post in supervisor.posts:
             post.held = True
-            if (code := supervisor.stop(post)) != 0:
-                scene.remarks.append(f"the last SIGTERM ended a worker with {code}")
+            supervisor.stop(post)
         _conclude(check_all(watch.look(), story.fates), scene, outcome)
     finally:
         outcome.exits = {str(code): times for code, times in sorted(supervisor.exits.items())}
         outcome.remarks = scene.remarks
+        outcome.wrong = wrong_ends(supervisor.ends, frozenset().union(*(fault.exits for fault in faults)))
         if scene.found and not outcome.overtaken:
             outcome.overtaken = scene.found
 
