@@ -137,9 +137,9 @@ def _configure(scene: Scene, topic: str, values: dict[str, str]) -> None:
 FAULTS: Final = (
     Fault("broker killed", kill, alone=True, exits=_GONE),
     Fault("broker frozen", freeze, alone=True, exits=_GONE),
-    Fault("changelog compacted", compact),
+    Fault("changelog compacted", compact, thins=True),
     # Another worker would have to rebuild from what is gone: a limit, see the README.
-    Fault("changelog emptied", empty, mixes=False),
+    Fault("changelog emptied", empty, mixes=False, thins=True),
     Fault("answers 5 ms late", partial(delay, 5), proxied=True, mixes=False, exits=_SLOW),
     Fault("answers 200 ms late", partial(delay, 200), proxied=True, mixes=False, exits=_SLOW),
     Fault("poison flood", hit_on_arrival, poisoned),

@@ -30,7 +30,7 @@ class Outcome(msgspec.Struct):
         overtaken: Commits past something that was not finished.
         catch_up_s: From each fault until all that was sent by then was judged, where the next fault waited for it.
         exits: How often each exit code was seen.
-        wrong: Ends of workers that must not be, by code, log or time.
+        wrong: Ends of workers that must not be, by code or time; terms of which the table remembers what is not so.
         remarks: What else is to be told.
         error: What ended the run before its time.
         seconds: The whole run.

@@ -125,6 +125,7 @@ class Fault:
         mixes: It may come among others in one run.
         transactional: The run's records are sent in transactions.
         exits: Exit codes that workers may have because of it, besides 0 and those of signals.
+        thins: The changelog need not have every term after it.
     """
 
     name: str
@@ -136,3 +137,4 @@ class Fault:
     mixes: bool = True
     transactional: bool = False
     exits: frozenset[int] = frozenset()
+    thins: bool = False
