@@ -8,16 +8,25 @@ from __future__ import annotations
 import faulthandler
 import sys
 import time
+from typing import Final
 
 from tests.bench.machine import facts
-from tests.chaos.options import OptionError, Options
-from tests.chaos.outcome import FILE, FOLDER, Results
+from tests.chaos.faults import NAMES
+from tests.chaos.options import FAULTS, OptionError, Options
+from tests.chaos.outcome import FILE, FOLDER, Results, shortfalls
 from tests.chaos.suite import run_all
 from tests.chaos.table import line, render
 
+_LEAST: Final = 300
+"""Faults that must have been injected by the default plan."""
+
 
 def main() -> int:
-    """Returns the exit code: 1 where anything was lost, unknown, committed too early or broken off."""
+    """Make the runs; returns the exit code.
+
+    It is 1 where anything was lost, unknown, committed too early or broken off, where a worker ended as it must not,
+    and where too few faults were injected.
+    """
     faulthandler.enable()
     try:
         options = Options.from_environment()
@@ -41,7 +50,10 @@ def main() -> int:
     failed = sum(outcome.failed for outcome in outcomes)
     if failed:
         print(f"{failed} runs failed; their logs are in {FOLDER / 'runs'}", file=sys.stderr)
-    return 1 if failed else 0
+    short = shortfalls(outcomes, _LEAST if options.faults == FAULTS and options.kinds == NAMES else 0)
+    for one in short:
+        print(one, file=sys.stderr)
+    return 1 if failed or short else 0
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ _AT_ONCE_S: Final = 1.2
 _TIMEOUT_S: Final = 30.0
 _COMPACTS_S: Final = 60.0
 _HALF: Final = 0.5
+_SLOW: Final = frozenset({6, 10})
+_GONE: Final = frozenset({5, 6, 10})
 _COMPACTED_AT_ONCE: Final = {"segment.ms": "200", "min.cleanable.dirty.ratio": "0", "delete.retention.ms": "0"}
 
 
@@ -133,13 +135,13 @@ def _configure(scene: Scene, topic: str, values: dict[str, str]) -> None:
 
 
 FAULTS: Final = (
-    Fault("broker killed", kill, alone=True),
-    Fault("broker frozen", freeze, alone=True),
-    Fault("changelog compacted", compact),
+    Fault("broker killed", kill, alone=True, exits=_GONE),
+    Fault("broker frozen", freeze, alone=True, exits=_GONE),
+    Fault("changelog compacted", compact, thins=True),
     # Another worker would have to rebuild from what is gone: a limit, see the README.
-    Fault("changelog emptied", empty, mixes=False),
-    Fault("answers 5 ms late", partial(delay, 5), proxied=True, mixes=False),
-    Fault("answers 200 ms late", partial(delay, 200), proxied=True, mixes=False),
+    Fault("changelog emptied", empty, mixes=False, thins=True),
+    Fault("answers 5 ms late", partial(delay, 5), proxied=True, mixes=False, exits=_SLOW),
+    Fault("answers 200 ms late", partial(delay, 200), proxied=True, mixes=False, exits=_SLOW),
     Fault("poison flood", hit_on_arrival, poisoned),
     Fault("records of 1 MB", hit_on_arrival, with_large),
     Fault("aborted transactions", hit_on_arrival, with_aborted, mixes=False, transactional=True),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _FILES: Final = re.compile(r".*\.sst|\d+\.log|MANIFEST-\d+|CURRENT")
 _AT_ONCE_S: Final = 1.2
 _HALF: Final = 0.5
+_BROKEN_TABLE: Final = frozenset({11})
 
 
 def lose(scene: Scene, random: Random) -> None:
@@ -85,6 +86,6 @@ def _scribble(file: Path, random: Random) -> None:
 
 FAULTS: Final = (
     Fault("data directory lost", lose),
-    Fault("database file cut", truncate),
-    Fault("database file overwritten", overwrite),
+    Fault("database file cut", truncate, exits=_BROKEN_TABLE),
+    Fault("database file overwritten", overwrite, exits=_BROKEN_TABLE),
 )

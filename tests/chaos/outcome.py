@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -29,6 +30,7 @@ class Outcome(msgspec.Struct):
         overtaken: Commits past something that was not finished.
         catch_up_s: From each fault until all that was sent by then was judged, where the next fault waited for it.
         exits: How often each exit code was seen.
+        wrong: Ends of workers that must not be, by code or time; terms of which the table remembers what is not so.
         remarks: What else is to be told.
         error: What ended the run before its time.
         seconds: The whole run.
@@ -47,6 +49,7 @@ class Outcome(msgspec.Struct):
     overtaken: list[str] = msgspec.field(default_factory=list)
     catch_up_s: list[float] = msgspec.field(default_factory=list)
     exits: dict[str, int] = msgspec.field(default_factory=dict)
+    wrong: list[str] = msgspec.field(default_factory=list)
     remarks: list[str] = msgspec.field(default_factory=list)
     error: str | None = None
     seconds: float = 0.0
@@ -54,7 +57,7 @@ class Outcome(msgspec.Struct):
     @property
     def failed(self) -> bool:
         """Whether something is there that must not be."""
-        return bool(self.error or self.lost or self.unknown or self.overtaken)
+        return bool(self.error or self.lost or self.unknown or self.overtaken or self.wrong)
 
 
 class Results(msgspec.Struct):
@@ -74,3 +77,25 @@ class Results(msgspec.Struct):
     def load(cls) -> Results:
         """Read the file."""
         return msgspec.json.decode(FILE.read_bytes(), type=cls)
+
+
+_SHARE: Final = 0.9
+
+
+def shortfalls(outcomes: Sequence[Outcome], least: int = 0) -> list[str]:
+    """Where too few faults were injected to say anything, one sentence each.
+
+    Args:
+        outcomes: All runs.
+        least: How many there must be over all kinds.
+    """
+    found = []
+    for kind in dict.fromkeys(one.kind for one in outcomes):
+        asked = sum(one.asked for one in outcomes if one.kind == kind)
+        injected = sum(one.injected for one in outcomes if one.kind == kind)
+        if injected < _SHARE * asked:
+            found.append(f"{kind}: only {injected} of {asked} faults were injected")
+    total = sum(one.injected for one in outcomes)
+    if total < least:
+        found.append(f"only {total} faults were injected, {least} are the least")
+    return found

@@ -7,10 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from app.runtime.fail_points import POINTS, VARIABLE
+from tests.broker.installation import PARTITIONS, assigned
 from tests.chaos.scene import SESSION_S, Fault, NotInjectedError, Scene
 
 if TYPE_CHECKING:
     from random import Random
+
+    from tests.chaos.supervisor import Post
 
 _HIGHEST: Final = {
     "before_forward": 30,
@@ -27,24 +30,20 @@ _HALF: Final = 0.5
 _FIRES_S: Final = 45.0
 _READY_S: Final = 120.0
 _KILLED: Final = -9
-_STOPPED: Final = {0, -15}
-"""In order; or before it could take the signal for an order."""
 
 
 def kill(scene: Scene, random: Random) -> None:
     """SIGKILL in mid-stream."""
     scene.play()
     scene.pass_time(random.uniform(0, _AT_ONCE_S))
-    scene.supervisor.kill(scene.any_post(random))
+    scene.supervisor.kill(scene.running_post(random))
 
 
 def terminate(scene: Scene, random: Random) -> None:
     """SIGTERM in mid-stream."""
     scene.play()
     scene.pass_time(random.uniform(0, _AT_ONCE_S))
-    code = scene.supervisor.stop(scene.any_post(random))
-    if code not in _STOPPED:
-        scene.remarks.append(f"SIGTERM ended a worker with {code}")
+    scene.supervisor.stop(scene.running_post(random))
 
 
 def die_at(point: str, scene: Scene, random: Random) -> None:
@@ -93,9 +92,14 @@ def freeze(scene: Scene, random: Random) -> None:
     post.worker.pause()
     try:
         scene.pass_time(SESSION_S + random.uniform(0.5, 4))
+        if len(scene.supervisor.posts) > 1:
+            scene.supervisor.wait(lambda: _others_have_all(scene, post), _READY_S, "the others to take all over")
     finally:
+        before = len(scene.supervisor.ends)
         post.worker.resume()
     scene.pass_time(random.uniform(0, 1))
+    ends = [end.code for end in scene.supervisor.ends[before:] if end.log == str(post.worker.log)]
+    scene.remarks.append(f"the frozen worker ended with {ends}" if ends else "the frozen worker went on after a thaw")
     if random.random() < _HALF:
         for other in scene.supervisor.posts:
             if other is not post:
@@ -104,11 +108,18 @@ def freeze(scene: Scene, random: Random) -> None:
                     shutil.rmtree(other.data, ignore_errors=True)
 
 
+def _others_have_all(scene: Scene, frozen: Post) -> bool:
+    topics = (scene.installation.source(), scene.installation.names["matches"])
+    wanted = {(topic, number) for topic in topics for number in range(PARTITIONS)}
+    others = [post.worker for post in scene.supervisor.posts if post is not frozen and post.worker.running]
+    return wanted <= set().union(*(assigned(worker) for worker in others))
+
+
 FAULTS: Final = (
     Fault("kill -9", kill),
     *(Fault(point, partial(die_at, point)) for point in POINTS),
     Fault("SIGTERM", terminate),
     Fault("second worker", partial(join_and_leave, 1)),
     Fault("third worker", partial(join_and_leave, 2)),
-    Fault("worker frozen", freeze, workers=2),
+    Fault("worker frozen", freeze, workers=2, exits=frozenset({10})),
 )

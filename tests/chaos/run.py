@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka.admin import AdminClient
 
 from tests.broker.installation import PARTITIONS, Installation
+from tests.broker.records import read_topic
 from tests.chaos.checks import Findings, check_all
 from tests.chaos.faults import drawn
 from tests.chaos.outcome import Outcome
 from tests.chaos.player import Player
 from tests.chaos.scene import SESSION_S, Fault, NotInjectedError, Scene
-from tests.chaos.story import plain, tell
-from tests.chaos.supervisor import Supervisor
+from tests.chaos.state import Entry, expected_state, folded, wrong_state
+from tests.chaos.story import default_engine, plain, tell
+from tests.chaos.supervisor import Supervisor, wrong_ends
 from tests.chaos.watch import Watch
 
 if TYPE_CHECKING:
@@ -98,12 +100,13 @@ def _run(stack: ExitStack, outcome: Outcome, kafka: Kafka, proxy: DelayProxy, fo
         scene.catch_up()
         for post in supervisor.posts:
             post.held = True
-            if (code := supervisor.stop(post)) != 0:
-                scene.remarks.append(f"the last SIGTERM ended a worker with {code}")
+            supervisor.stop(post)
         _conclude(check_all(watch.look(), story.fates), scene, outcome)
+        outcome.wrong = _check_state(scene, whole=not any(fault.thins for fault in faults))
     finally:
         outcome.exits = {str(code): times for code, times in sorted(supervisor.exits.items())}
         outcome.remarks = scene.remarks
+        outcome.wrong += wrong_ends(supervisor.ends, frozenset().union(*(fault.exits for fault in faults)))
         if scene.found and not outcome.overtaken:
             outcome.overtaken = scene.found
 
@@ -131,6 +134,13 @@ def _conclude(findings: Findings, scene: Scene, outcome: Outcome) -> None:
     outcome.lost = [one for one in faults if one.startswith("lost")]
     outcome.unknown = [one for one in faults if one.startswith("unknown")]
     outcome.overtaken = [one for one in faults if not one.startswith(("lost", "unknown"))]
+
+
+def _check_state(scene: Scene, *, whole: bool) -> list[str]:
+    records = read_topic(scene.kafka.brokers, scene.installation.names["changelog"])
+    found = folded(Entry(record.partition, record.key or b"", record.value) for record in records)
+    values = [record.value for chunk in scene.story.chunks for record in chunk.records]
+    return wrong_state(expected_state(default_engine(), values), found, whole=whole)
 
 
 def _delete(brokers: str, topics: list[str]) -> None:

@@ -74,6 +74,17 @@ class Scene:
         self.supervisor.wait(self.player.idle, deadline, "the player")
         self.supervisor.wait(lambda: self.installation.lag() == 0, deadline, "the workers to catch up")
 
+    def running_post(self, random: Random) -> Post:
+        """One of the workers that run.
+
+        Raises:
+            NotInjectedError: None does.
+        """
+        running = [post for post in self.supervisor.posts if post.worker.running]
+        if not running:
+            raise NotInjectedError("no worker was running")
+        return random.choice(running)
+
     def any_post(self, random: Random) -> Post:
         """One of the workers."""
         return random.choice(self.supervisor.posts)
@@ -113,6 +124,8 @@ class Fault:
         proxied: The workers talk to the broker through the proxy.
         mixes: It may come among others in one run.
         transactional: The run's records are sent in transactions.
+        exits: Exit codes that workers may have because of it, besides 0 and those of signals.
+        thins: The changelog need not have every term after it.
     """
 
     name: str
@@ -123,3 +136,5 @@ class Fault:
     proxied: bool = False
     mixes: bool = True
     transactional: bool = False
+    exits: frozenset[int] = frozenset()
+    thins: bool = False

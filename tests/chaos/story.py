@@ -128,7 +128,7 @@ def with_aborted(random: Random, chunk: Chunk) -> Chunk:
 
 def fates(records: Iterable[Sent]) -> dict[bytes, Fate]:
     """What becomes of records that are judged as one history, each host's in this order."""
-    engine = _engine()
+    engine = default_engine()
     values = [record.value for record in records]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "story.ndjson")
@@ -147,7 +147,8 @@ def fates(records: Iterable[Sent]) -> dict[bytes, Fate]:
     }
 
 
-def _engine() -> Engine:
+def default_engine() -> Engine:
+    """The packaged rules, judged by as the workers do."""
     settings = Settings.model_construct()  # the defaults, whatever the environment says
     return build_engine(
         load_rules([PACKAGED_RULES]),

@@ -66,7 +66,7 @@ def line(outcome: Outcome) -> str:
         f"{outcome.seen} alerts ({outcome.expected} expected, {outcome.duplicates} repeated), "
         f"caught up after {_times([outcome])}, exits {_exits(outcome)}, {outcome.seconds:.0f} s"
     )
-    bad = [*outcome.lost, *outcome.unknown, *outcome.overtaken, *outcome.remarks]
+    bad = [*outcome.lost, *outcome.unknown, *outcome.overtaken, *outcome.wrong, *outcome.remarks]
     if outcome.error:
         bad.append(outcome.error)
     shown = [f"       {one}" for one in bad[:_SHOWN]]

@@ -1,0 +1,41 @@
+"""The check of the table's state finds what it is for."""
+
+from __future__ import annotations
+
+from app.core.new_terms import TermRecord, encode_record
+from tests.broker.history import history
+from tests.chaos.state import Entry, expected_state, folded, wrong_state
+from tests.chaos.story import default_engine, fates
+
+DUE = TermRecord(10, 20, 2, 0, 0, 0)
+
+
+def _wrong(*records: TermRecord, whole: bool = True) -> list[str]:
+    return wrong_state({b"k": DUE}, folded(Entry(0, b"k", encode_record(one)) for one in records), whole=whole)
+
+
+def test_only_the_newest_value_counts() -> None:
+    """And more matches than were sent are fine."""
+    assert [] == _wrong(TermRecord(10, 15, 1, 0, 0, 0), TermRecord(10, 20, 3, 0, 0, 0))
+
+
+def test_each_difference_is_found() -> None:
+    """A later first or an earlier last sighting, and matches that were not counted."""
+    for bad in (TermRecord(11, 20, 2, 0, 0, 0), TermRecord(10, 19, 2, 0, 0, 0), TermRecord(10, 20, 1, 0, 0, 0)):
+        assert 1 == len(_wrong(bad))
+
+
+def test_missing_and_unknown_terms_are_found() -> None:
+    """One that was deleted is missing; where the changelog was emptied, it may be."""
+    gone = folded([Entry(0, b"k", encode_record(DUE)), Entry(0, b"k", None)])
+    assert 1 == len(wrong_state({b"k": DUE}, gone, whole=True))
+    assert [] == wrong_state({b"k": DUE}, gone, whole=False)
+    assert 1 == len(wrong_state({}, {(0, b"k"): DUE}, whole=False))
+
+
+def test_state_has_every_term_that_alerts() -> None:
+    """Each alert needs a term, and a term comes at least once."""
+    sent = history(4, 200, noise=100, hosts=20)
+    state = expected_state(default_engine(), [record.value for record in sent])
+    assert len(state) <= len(frozenset().union(*(fate.alerts for fate in fates(sent).values())))
+    assert 10 < len(state)
