@@ -251,7 +251,7 @@ class SieveConsumer(Consumer):
         return WaitResults([first], [task.result()], False)
 
     async def verify_all_partitions_active(self) -> None:
-        """Say nothing: stock takes a partition that is paused for one that is stuck. Progress is the watchdog's to judge."""
+        """Say nothing: stock takes a paused partition for a stuck one. Progress is the watchdog's to judge."""
 
     def _forget_acks(self, tp: TP) -> None:
         """Drop what the streams have acknowledged: they do when they go on, which is before effects are confirmed."""
