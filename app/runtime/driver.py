@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Final, NamedTuple, NoReturn, cast
 
 import aiokafka
 import aiokafka.client
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.protocol.group import SyncGroupRequest
 from aiokafka.protocol.produce import ProduceRequest
 from faust.transport.consumer import RecordMap, ensure_TP
@@ -162,6 +163,10 @@ class SieveConsumerThread(AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         self._held = frozenset()
         consumer.resume(*held & consumer.assignment())
+
+    def cluster(self) -> ClusterMetadata:
+        """What the client knows of Kafka's topics."""
+        return self._ensure_consumer()._client.cluster
 
     def current_assignment(self) -> object:
         """The client's assignment: another object after every rebalance, None before the first."""
@@ -301,6 +306,11 @@ class SieveConsumer(Consumer):
         if position is None:
             return Account(committed, committed, committed)
         return Account(position, self.ledger.committable(tp) or 0, committed)
+
+    def unknown(self, topics: Iterable[str]) -> frozenset[str]:
+        """Those of the topics that the client knows nothing of: a broker that has just come back may have said so."""
+        cluster = self._thread.cluster()
+        return frozenset(topic for topic in topics if not cluster.partitions_for_topic(topic))
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Commit what is finished before and after the streams come to rest, then forget the partitions."""

@@ -35,6 +35,7 @@ class Sample:
         waiting: By topic, how many records its agent has yet to begin.
         recovered: What recovery has applied so far, of all recoveries; None while none is under way.
         accounts: The partitions that are read, while ready.
+        missing: Topics that the worker's client knows nothing of: they have no part in its assignment.
     """
 
     ready: bool = False
@@ -42,6 +43,7 @@ class Sample:
     waiting: Mapping[str, int] = field(default_factory=dict)
     recovered: int | None = None
     accounts: Mapping[Place, Account] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,10 @@ def _due(sample: Sample, ends: Mapping[Place, int]) -> dict[Hashable, _Due]:
         return {"recovery": _Due(sample.recovered, f"recovery has applied {sample.recovered} changelog records")}
     if not sample.ready:
         return {"joining": _Due(True, "the worker has no assignment", _JOINING_SHARE)}
-    due: dict[Hashable, _Due] = {}
+    due: dict[Hashable, _Due] = {
+        ("missing", topic): _Due(True, f"the worker's client knows nothing of topic {topic}, so nobody reads it")
+        for topic in sample.missing
+    }
     for place, account in sample.accounts.items():
         shown = f"{place[0]}:{place[1]}"
         if ends.get(place, 0) > account.position:

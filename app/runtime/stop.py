@@ -31,7 +31,23 @@ class StoppingWorker(faust.Worker):
     fail: Callable[[BaseException, str], NoReturn]
     """Ends the process, given what went wrong and where; does not return."""
 
+    reason: BaseException | None = None
+    """Why it ends, if it does not because it was told to."""
+
     _deadline: threading.Timer | None = None
+
+    async def start(self) -> None:
+        """Start, and keep what goes wrong."""
+        try:
+            await super().start()
+        except Exception as error:
+            self.reason = error
+            raise
+
+    async def crash(self, reason: BaseException) -> None:
+        """Keep what went wrong."""
+        self.reason = self.reason or reason
+        await super().crash(reason)
 
     def _schedule_shutdown(self, signal: Any) -> None:  # noqa: ANN401 — as it is overridden
         self._begin()

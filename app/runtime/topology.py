@@ -85,7 +85,10 @@ class WorkerApp(faust.App):
         places = [tp for tp in self.assignor.assigned_actives() if tp.topic not in changelogs]
         accounts = {(tp.topic, tp.partition): transport.consumer.account(tp) for tp in places}
         waiting = {topic: queue.qsize() for topic, queue in self.queues.items()}
-        return Sample(ready=True, in_flight=transport.in_flight.positions(), waiting=waiting, accounts=accounts)
+        missing = transport.consumer.unknown(self.queues)
+        return Sample(
+            ready=True, missing=missing, in_flight=transport.in_flight.positions(), waiting=waiting, accounts=accounts
+        )
 
 
 def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts: Counts) -> WorkerApp:

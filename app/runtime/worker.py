@@ -10,10 +10,12 @@ from collections.abc import Callable
 from functools import partial
 
 import uvloop
+from aiokafka.errors import KafkaError
 from faust.stores.rocksdb import RocksDBOptions
 
 from app.core.duration import SECOND, parse_duration
 from app.core.rule import longest_window
+from app.errors import BrokerError
 from app.runtime import replication, start_checks, topics
 from app.runtime.acls import acls
 from app.runtime.counts import Counts
@@ -100,5 +102,9 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
     watchdog.start()
     try:
         worker.execute_from_commandline()
+    except SystemExit as end:
+        if end.code and isinstance(worker.reason, KafkaError):
+            raise BrokerError(f"Kafka can't be reached: {worker.reason}; start again, nothing is lost") from None
+        raise
     finally:
         logger.info("counts: %s", counts)

@@ -163,3 +163,15 @@ def test_partition_without_a_leader_is_left_alone() -> None:
     sample = Sample(True, accounts={EVENTS: Account(40, 40, 40)})
 
     assert [None] * 3 == [watched.progress.observe(now, sample, {}) for now in (0.0, 30.0, 60.0)]
+
+
+def test_topic_that_the_client_does_not_know_is_told() -> None:
+    """A broker that has just come back may leave one out of its answer: then nobody reads it, and nothing lags."""
+    progress = Progress(LIMIT)
+    sample = Sample(ready=True, missing=frozenset({"events"}))
+    found = [progress.observe(10.0 * n, sample, {}) for n in range(8)]
+
+    assert [None] * 7 == found[:-1]
+    assert (
+        "the worker's client knows nothing of topic events, so nobody reads it, and has not moved for 70 s" == found[-1]
+    )
