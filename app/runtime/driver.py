@@ -22,7 +22,7 @@ import functools
 import inspect
 import logging
 import weakref
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn, cast
 
 import aiokafka
@@ -138,7 +138,9 @@ class SieveConsumerThread(AIOKafkaConsumerThread):
         """
         heartbeat = cast(SieveTransport, self.transport).heartbeat
         if heartbeat.too_old():
-            logger.warning("the worker was without its group for longer than its session allows; it has joined again")
+            logger.warning(
+                "the worker has joined its group again; its last heartbeat before is older than its session allows"
+            )
         heartbeat.taken(heartbeat.now() if self._asked_at is None else self._asked_at)
         changelogs = self.app.tables.changelog_topics
         partitions = {tp: aiokafka.TopicPartition(tp.topic, tp.partition) for tp in assigned}
@@ -248,11 +250,16 @@ class SieveConsumer(Consumer):
             return await super().wait_first(*coros, timeout=timeout)
         first, *others = coros
         task = asyncio.ensure_future(first)
-        await asyncio.sleep(0)
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            # The fetcher is stopped, for a rebalance: what is handed on now would come to the next assignment.
+            task.cancel()
+            _close(others)
+            raise
         if not task.done():
             return await super().wait_first(task, *others)
-        for other in others:
-            other.close()
+        _close(others)
         return WaitResults([first], [task.result()], False)
 
     async def verify_all_partitions_active(self) -> None:
@@ -416,6 +423,12 @@ def use_connections(*, into_buffer: bool) -> None:
     """
     logging.getLogger("aiokafka.conn").addFilter(hide_logins)
     aiokafka.client.create_conn = functools.partial(create_connection, into_buffer=into_buffer)
+
+
+def _close(coros: Iterable[Coroutine[Any, Any, Any]]) -> None:
+    """Coroutines that nobody will await."""
+    for coro in coros:
+        coro.close()
 
 
 def _end_with(task: asyncio.Task[Any]) -> None:

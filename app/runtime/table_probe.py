@@ -23,21 +23,27 @@ SILENCE_S: Final = 20.0
 
 # What is refused here is refused again, and told, by whoever opens it next.
 CHILD: Final = """
-import sys
+import os, resource, sys
 from pathlib import Path
 from rocksdict import Options, Rdict
+# One that spins must end as well where nobody waits for it any more.
+seconds = 60 + 5 * len(sys.argv)
+resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
 for path in sys.argv[1:]:
     print(path, flush=True)
-    there = {file.name for file in Path(path).glob("*.sst")}
     try:
+        there = {file.name for file in Path(path).glob("*.sst")}
         database = Rdict(path, options=Options(raw_mode=True))
         forgotten = there - {Path(file["name"]).name for file in database.live_files()}
         database.close()
     except Exception:
         continue
     if forgotten:
-        # RocksDB has deleted them: only this mark tells of it.
-        Path(path + ".broken").write_text("its MANIFEST is cut: it does not know " + min(forgotten))
+        # RocksDB has deleted them: only this mark tells of it, or this end.
+        try:
+            Path(path + ".broken").write_text("its MANIFEST is cut: it does not know " + min(forgotten))
+        except OSError:
+            os.abort()
 """
 
 
@@ -77,6 +83,10 @@ def _opened(paths: Sequence[Path], silence: float, child: str) -> tuple[int, str
         else:
             process.kill()
             return begun, f"opening it did not end within {silence:g} s" if begun else None
-    if process.returncode == 0 or not begun:
-        return begun, None
-    return begun, f"opening it ended the process with {process.returncode}"
+    if process.returncode < 0 and begun:
+        return begun, f"opening it ended the process with signal {-process.returncode}"
+    if process.returncode:
+        logger.warning(
+            "the table's databases can't be opened beforehand: %s ended with %d", *command[:1], process.returncode
+        )
+    return begun, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import Final
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from app.errors import StuckError
+from app.errors import SettingsError, StuckError
 from app.runtime.progress import Place, Progress, Sample
 
 logger = logging.getLogger("eximwatch")
@@ -132,11 +133,11 @@ class StableOffsets:
         Returns:
             Offsets by place, places that have no leader left out; None if Kafka does not answer.
         """
-        client = self._client = self._client or self._connect()
-        try:
+        found = None
+        # A certificate or password that is being replaced as the client is made anew does not stop what works.
+        with contextlib.suppress(KafkaException, SettingsError):
+            client = self._client = self._client or self._connect()
             found = _ask(client, places, self._answer)
-        except KafkaException:
-            found = None
         if found is None:
             # After a broker's restart a client may go on with what it knew of its leaders, for ever.
             self._client = None

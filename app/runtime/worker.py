@@ -104,7 +104,7 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
         worker.execute_from_commandline()
     except SystemExit as end:
         if end.code and isinstance(worker.reason, KafkaError):
-            raise BrokerError(f"Kafka can't be reached: {worker.reason}; start again, nothing is lost") from None
+            raise BrokerError(f"the link to Kafka failed: {worker.reason!r}; start again, nothing is lost") from None
         raise
     finally:
         logger.info("counts: %s", counts)

@@ -218,6 +218,27 @@ def test_drain_leaves_what_waits_when_the_flow_is_suspended() -> None:
     assert ["suspended"] == _waiting(asyncio.sleep(60), _hand_on("suspended", turns=3))
 
 
+def test_drain_that_is_stopped_hands_nothing_on_any_more() -> None:
+    """A rebalance stops it; a record that is handed on after that would come to the next assignment."""
+    handed_on: list[str] = []
+
+    async def hand_on() -> None:
+        await _hand_on("", turns=2)
+        handed_on.append("a record of the last assignment")
+
+    async def run() -> None:
+        drain = asyncio.create_task(SieveConsumer.__new__(SieveConsumer).wait_first(hand_on(), asyncio.sleep(60)))
+        await asyncio.sleep(0)
+        drain.cancel()
+        await asyncio.wait([drain])
+        assert drain.cancelled()
+        await _hand_on("", turns=9)
+
+    asyncio.run(run())
+
+    assert [] == handed_on
+
+
 @pytest.mark.parametrize("turns", [0, 5])
 def test_drain_is_told_what_went_wrong(turns: int) -> None:
     """An error of what hands a record on is not swallowed."""

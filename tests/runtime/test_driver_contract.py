@@ -33,7 +33,16 @@ _PUBLIC_OF_PYTHON = {"__init__"}
 _OURS = {
     driver: {
         *{"_held", "_release", "_register", "_settle", "_counted_to", "_positions", "_fail", "_forget_acks"},
-        *{"_end_with", "_given_up", "_assignment", "_beat", "_send_if_alive", "_ask_coordinator", "_asked_at"},
+        *{
+            "_end_with",
+            "_given_up",
+            "_assignment",
+            "_beat",
+            "_send_if_alive",
+            "_ask_coordinator",
+            "_asked_at",
+            "_close",
+        },
     },
     connection: {
         *{"_broken", "_connection", "_stock", "_head", "_body", "_target", "_filled", "_expect_body", "_close"},

@@ -35,7 +35,7 @@ def _filled(folder: Path, partitions: list[int]) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("does", "reason"), [(_SPINS, "did not end within 3 s"), (_CRASHES, "ended the process with -6")]
+    ("does", "reason"), [(_SPINS, "did not end within 3 s"), (_CRASHES, "ended the process with signal 6")]
 )
 @pytest.mark.parametrize("partition", [0, 4, 7])
 def test_database_that_is_not_opened_is_deleted(
@@ -50,6 +50,14 @@ def test_database_that_is_not_opened_is_deleted(
     ((*_, told),) = caplog.record_tuples
     assert f"new_terms-{partition}.db is deleted" in told
     assert reason in told
+
+
+def test_program_that_fails_condemns_no_database(tmp_path: Path) -> None:
+    """That it can't be run, or may not read something, is the machine's trouble and no damage."""
+    partitions = _filled(tmp_path, [0, 4])
+    probe_tables(databases_in(tmp_path), child="import sys; print(sys.argv[1], flush=True); raise SystemExit(1)")
+
+    assert partitions == databases_in(tmp_path).partitions()
 
 
 def test_sound_databases_are_left_as_they_are(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from confluent_kafka.admin import AdminClient
 
-from app.errors import StuckError
+from app.errors import SettingsError, StuckError
 from app.runtime.progress import Account, Place, Sample
 from app.runtime.watchdog import StableOffsets, Watchdog
 
@@ -117,3 +117,31 @@ def test_kafka_that_does_not_answer_gives_no_offsets() -> None:
 
     assert (None, None) == (offsets([EVENTS]), offsets([]))
     assert 2 == len(made)
+
+
+def test_link_that_can_not_be_used_at_the_moment_gives_no_offsets() -> None:
+    """Its certificate is being replaced: the worker's own connections go on."""
+
+    def connect() -> AdminClient:
+        raise SettingsError("tls_cert: can't be read")
+
+    assert None is StableOffsets(connect)([EVENTS])
+
+
+def test_watchdog_that_fails_ends_the_worker() -> None:
+    """A worker that nobody watches must not look like one that is watched."""
+    dog = Dog(Account(40, 40, 40), 40)
+    failed: list[str] = []
+
+    def ends(places: Iterable[Place]) -> dict[Place, int]:
+        raise ValueError(str(list(places)))
+
+    def fail(error: BaseException, where: str) -> None:
+        failed.append(f"{where}: {type(error).__name__}")
+
+    watchdog = Watchdog(LIMIT, dog.loop, dog._sample, ends, fail)
+    watchdog.start()
+    watchdog.join(DEADLINE)
+    dog.loop.close()
+
+    assert ["the watchdog: ValueError"] == failed
