@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 import faust
+from aiokafka.errors import KafkaError
 
 from app.errors import EffectError
 
@@ -37,12 +39,12 @@ class StoppingWorker(faust.Worker):
     _deadline: threading.Timer | None = None
 
     async def start(self) -> None:
-        """Start, and keep what goes wrong."""
+        """Start, and keep what goes wrong with Kafka, which needs no traceback: the start is given up then."""
         try:
             await super().start()
-        except Exception as error:
+        except KafkaError as error:
             self.reason = error
-            raise
+            raise asyncio.CancelledError from error
 
     async def crash(self, reason: BaseException) -> None:
         """Keep what went wrong."""

@@ -102,8 +102,8 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
     watchdog.start()
     try:
         worker.execute_from_commandline()
-    except SystemExit as end:
-        if end.code and isinstance(worker.reason, KafkaError):
+    except SystemExit:
+        if isinstance(worker.reason, KafkaError):
             raise BrokerError(f"the link to Kafka failed: {worker.reason!r}; start again, nothing is lost") from None
         raise
     finally:

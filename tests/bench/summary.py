@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from pathlib import Path
 from typing import Final
 
 from tests.bench import tables
 from tests.bench.results import FILE, Results
-from tests.broker.jars import REPOSITORY
+from tests.readme_part import print_or_write
 
 BEGIN: Final = "<!-- bench: sieve begin -->"
 END: Final = "<!-- bench: sieve end -->"
-
-_README: Final = REPOSITORY / "README.md"
-
-
-class NoPlaceError(Exception):
-    """The README has no markers; put both where the figures belong."""
 
 
 def render(results: Results) -> str:
@@ -52,34 +44,5 @@ def method(results: Results) -> str:
     )
 
 
-def written(readme: str, results: Results) -> str:
-    """The README with the figures between the markers.
-
-    Raises:
-        NoPlaceError: There are no markers.
-    """
-    place = re.compile(f"({re.escape(BEGIN)}\n).*?({re.escape(END)})", re.DOTALL)
-    if not place.search(readme):
-        raise NoPlaceError(f"the README has no {BEGIN} … {END}")
-    return place.sub(lambda found: f"{found[1]}{render(results)}\n{found[2]}", readme, count=1)
-
-
-def main(arguments: list[str], readme: Path = _README) -> int:
-    """Print, or write; returns the exit code."""
-    if not FILE.is_file():
-        print(f"{FILE} is not there: run `make bench` first", file=sys.stderr)
-        return 1
-    results = Results.load()
-    if "--write" not in arguments:
-        print(render(results))
-        return 0
-    try:
-        readme.write_text(written(readme.read_text(encoding="utf-8"), results), encoding="utf-8")
-    except NoPlaceError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(print_or_write(sys.argv[1:], FILE, lambda: render(Results.load()), BEGIN, END))

@@ -9,7 +9,7 @@ import pytest
 from tests.bench.contenders import CONFLUENT, WORKER
 from tests.bench.options import OptionError, Options
 from tests.bench.results import Cell, Floor, Measurement, Results, Span, WorkerCount
-from tests.bench.summary import BEGIN, END, NoPlaceError, render, written
+from tests.bench.summary import render
 
 _CELL = Cell("lz4", "large", 2000)
 
@@ -70,18 +70,6 @@ def test_results_come_back_as_they_were_saved(tmp_path: Path) -> None:
     results.save(tmp_path / "results.json")
 
     assert render(results) == render(Results.load(tmp_path / "results.json"))
-
-
-def test_the_readme_gets_the_figures_between_its_markers() -> None:
-    """And keeps everything else; a second time changes nothing."""
-    once = written(f"before\n{BEGIN}\nold\n{END}\nafter\n", _results())
-
-    assert once.startswith(f"before\n{BEGIN}\n")
-    assert once.endswith(f"\n{END}\nafter\n")
-    assert "old" not in once
-    assert once == written(once, _results())
-    with pytest.raises(NoPlaceError):
-        written("nothing", _results())
 
 
 def test_options_come_from_the_environment() -> None:

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from aiokafka.cluster import ClusterMetadata
+
 from app.runtime.driver import SieveConsumer, SieveConsumerThread
 from app.runtime.in_flight import InFlight
 from app.sieve import Ledger
@@ -71,12 +73,25 @@ def _blocked_loop() -> None:
     InFlight.begin = begin  # type: ignore[method-assign]
 
 
+def _unknown_topic() -> None:
+    stock = ClusterMetadata.update_metadata
+
+    def update_metadata(self: ClusterMetadata, metadata: Any) -> None:
+        if _broken():
+            metadata.topics = [topic for topic in metadata.topics if not topic[1].endswith(".matches")]
+        stock(self, metadata)
+
+    ClusterMetadata.update_metadata = update_metadata
+
+
 KINDS: Final[dict[str, Callable[[], None]]] = {
     "no_fetch": _no_fetch,
     "never_done": _never_done,
     "no_commit": _no_commit,
     "blocked_loop": _blocked_loop,
+    "unknown_topic": _unknown_topic,
 }
+"""What is broken; the last one before the worker joins, as a broker does that has just come back."""
 
 if __name__ == "__main__":
     KINDS[sys.argv.pop(1)]()

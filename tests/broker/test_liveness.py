@@ -10,8 +10,8 @@ import pytest
 
 from tests.broker.history import history, replayed
 from tests.broker.installation import Installation
-from tests.broker.sabotage import KINDS
 from tests.broker.waiting import wait_until
+from tests.broker.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def _stream(kafka: Kafka | GivenKafka, prefix: str) -> Iterator[tuple[Installati
         assert [] == installation.dead_letters()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", _STUCK)
 def test_worker_without_progress_ends_with_a_code_of_its_own(
     kafka: Kafka | GivenKafka, topic_prefix: str, tmp_path: Path, kind: str
 ) -> None:
@@ -63,6 +63,33 @@ def test_worker_without_progress_ends_with_a_code_of_its_own(
 
         assert (9, True) == (code, _STUCK[kind] in broken.output()), broken.tail()
         installation.wait_caught_up(installation.worker())
+
+
+def test_topic_that_the_client_was_not_told_of_is_no_idle_worker(
+    kafka: Kafka | GivenKafka, topic_prefix: str, tmp_path: Path
+) -> None:
+    """Its broker left the matches topic out of its answer: assigned without it, the worker would wait for ever."""
+    sent = history(31, 100, noise=50)
+    with Installation(kafka.brokers, topic_prefix, settings=_SETTINGS).create() as installation:
+        (tmp_path / "data.break").touch()
+        command = ("-m", "tests.broker.sabotage", "unknown_topic", "worker")
+        broken = installation.worker(command=command, data_dir=str(tmp_path / "data"))
+        code = broken.wait_end(60)
+        installation.play(record.keyed for record in sent)
+        installation.wait_caught_up(installation.worker())
+
+        assert (9, True) == (code, "the worker's client knows nothing of topic" in broken.output()), broken.tail()
+        assert {alert.id for alert in replayed(sent)} == {alert.id for alert in installation.alerts()}
+
+
+def test_kafka_that_is_gone_at_the_start_is_one_line(tmp_path: Path) -> None:
+    """Also where it goes after the checks: code 5, and what failed."""
+    settings = {"EXIMWATCH_BROKERS": "127.0.0.1:1", "EXIMWATCH_CHECK_TOPICS": "false"}
+    with Worker({**settings, "EXIMWATCH_DATA_DIR": str(tmp_path / "data")}) as worker:
+        code = worker.wait_end(60)
+
+        assert (5, True) == (code, worker.tail().endswith("; start again, nothing is lost")), worker.tail()
+        assert "Traceback" not in worker.output()
 
 
 def test_frozen_worker_ends_before_it_writes_again(kafka: Kafka | GivenKafka, topic_prefix: str) -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
-from tests.broker.jars import REPOSITORY
 from tests.chaos.faults import NAMES
 from tests.chaos.outcome import FILE, Outcome, Results
+from tests.readme_part import print_or_write
 
 BEGIN: Final = "<!-- chaos begin -->"
 END: Final = "<!-- chaos end -->"
 
-_README: Final = REPOSITORY / "README.md"
 _SHOWN: Final = 12
 _HEADINGS: Final = (
     "fault",
@@ -30,10 +27,6 @@ _HEADINGS: Final = (
     "duplicates",
     "caught up after, median · longest",
 )
-
-
-class NoPlaceError(Exception):
-    """The README has no markers; put both where the table belongs."""
 
 
 def render(results: Results) -> str:
@@ -75,26 +68,14 @@ def line(outcome: Outcome) -> str:
     return "\n".join([text, *shown])
 
 
-def written(readme: str, results: Results) -> str:
-    """The README with the table between the markers.
-
-    Raises:
-        NoPlaceError: There are no markers.
-    """
-    place = re.compile(f"({re.escape(BEGIN)}\n).*?({re.escape(END)})", re.DOTALL)
-    if not place.search(readme):
-        raise NoPlaceError(f"the README has no {BEGIN} … {END}")
-    return place.sub(lambda found: f"{found[1]}{render(results)}\n{found[2]}", readme, count=1)
-
-
 def _row(name: str, outcomes: Sequence[Outcome]) -> Sequence[str]:
     if not outcomes:
         return ()
-    failed = sum(one.error is not None for one in outcomes)
+    failed = sum(one.failed for one in outcomes)
     return (
         name,
         f"{sum(one.injected for one in outcomes):,}",
-        f"{len(outcomes)}" + (f" ({failed} broken off)" if failed else ""),
+        f"{len(outcomes)}" + (f" ({failed} failed)" if failed else ""),
         f"{sum(one.events for one in outcomes):,}",
         f"{sum(one.expected for one in outcomes):,}",
         f"{sum(len(one.lost) for one in outcomes)}",
@@ -114,22 +95,5 @@ def _exits(outcome: Outcome) -> str:
     return " ".join(f"{code}×{times}" for code, times in outcome.exits.items()) or "none"
 
 
-def main(arguments: list[str], readme: Path = _README) -> int:
-    """Print, or write; returns the exit code."""
-    if not FILE.is_file():
-        print(f"{FILE} is not there: run `make chaos` first", file=sys.stderr)
-        return 1
-    results = Results.load()
-    if "--write" not in arguments:
-        print(render(results))
-        return 0
-    try:
-        readme.write_text(written(readme.read_text(encoding="utf-8"), results), encoding="utf-8")
-    except NoPlaceError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(print_or_write(sys.argv[1:], FILE, lambda: render(Results.load()), BEGIN, END))
