@@ -98,7 +98,8 @@ class Player:
         """
         if self._error is not None:
             raise PlayError(f"a chunk was not sent: {self._error!r}") from self._error
-        return not self._chunks.unfinished_tasks and not len(self._producer)
+        # Not the producer's length, in which the news of a lost broker counts too, until somebody polls.
+        return not self._chunks.unfinished_tasks
 
     def _work(self) -> None:
         while (chunk := self._chunks.get()) is not None and not self._ended.is_set():
