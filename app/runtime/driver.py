@@ -1,10 +1,11 @@
 """Faust's Kafka driver, with the sieve in its fetches and the ledger for its accounts.
 
-Everything private of Faust and aiokafka that the worker relies on is used in this module, and named in PRIVATE_NAMES.
+What is private of Faust and aiokafka and used all the same is named in PRIVATE_NAMES, here and in each module that does
+so; a contract test holds every list.
 
 What is different from the stock driver, and why:
 
-- **Fetches are sifted** before they are parsed (`FetchSift`).
+- **Fetches are sifted** before they are parsed (`app.runtime.fetch_sift`).
 - **The ledger says what may be committed.** Stock accounts commit over a single undone record, go wrong where acks
   come out of order, and know only records, not the scanned position.
 - **Source partitions are held back** from their assignment until the worker is ready. Stock recovery resumes them,
@@ -22,27 +23,24 @@ import functools
 import inspect
 import logging
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Final, NamedTuple, NoReturn, cast
+from collections.abc import Awaitable, Coroutine, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Final, cast
 
-import aiokafka
 import aiokafka.client
-from aiokafka.cluster import ClusterMetadata
-from aiokafka.protocol.group import SyncGroupRequest
-from aiokafka.protocol.produce import ProduceRequest
-from faust.transport.consumer import RecordMap, ensure_TP
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
+from faust.transport.consumer import RecordMap
+from faust.transport.drivers.aiokafka import Consumer, Producer, Transport
 from faust.types import TP
 from mode.services import WaitResults
 
 from app.errors import EffectError
 from app.runtime.connection import create_connection, hide_logins
+from app.runtime.consumer_thread import Fetched, SieveConsumerThread
 from app.runtime.counts import Counts
 from app.runtime.ending import end_process
 from app.runtime.fail_points import FAIL_POINT
-from app.runtime.fetch_sift import FetchSift
 from app.runtime.heartbeat import Heartbeat
 from app.runtime.in_flight import InFlight
+from app.runtime.producer import IdempotentProducer
 from app.runtime.progress import Account
 from app.sieve import Ledger
 from app.sieve.sift import Search
@@ -50,15 +48,6 @@ from app.sieve.sift import Search
 logger = logging.getLogger("eximwatch")
 
 PRIVATE_NAMES: Final = (
-    "aiokafka.AIOKafkaConsumer._client",
-    "aiokafka.AIOKafkaConsumer._coordinator",
-    "aiokafka.AIOKafkaConsumer._fetch_max_bytes",
-    "aiokafka.AIOKafkaConsumer._fetch_max_wait_ms",
-    "aiokafka.AIOKafkaConsumer._isolation_level",
-    "aiokafka.AIOKafkaConsumer._subscription",
-    "aiokafka.client.AIOKafkaClient._sync_task",
-    "aiokafka.consumer.group_coordinator.GroupCoordinator._do_heartbeat",
-    "aiokafka.consumer.group_coordinator.GroupCoordinator._send_req",
     "faust.transport.consumer.Consumer._commit_offsets",
     "faust.transport.consumer.Consumer._acked",
     "faust.transport.consumer.Consumer._acked_index",
@@ -70,115 +59,7 @@ PRIVATE_NAMES: Final = (
     "faust.transport.consumer.ThreadDelegateConsumer._getmany",
     "faust.transport.consumer.ThreadDelegateConsumer._new_consumer_thread",
     "faust.transport.consumer.ThreadDelegateConsumer._thread",
-    "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._create_worker_consumer",
-    "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._ensure_consumer",
-    "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._fetch_records",
-    "faust.transport.drivers.aiokafka.Producer._ensure_producer",
-    "faust.transport.drivers.aiokafka.Producer._settings_extra",
 )
-
-FETCH_MAX_BYTES: Final = 16 * 1024 * 1024
-"""Bytes of a whole fetch response; bounds memory, since a response is held while it is sifted."""
-
-
-class Fetched(NamedTuple):
-    """Records by partition, the position of every assigned partition when they were taken, and the assignment."""
-
-    records: Mapping[Any, Sequence[Any]]
-    positions: Mapping[TP, int]
-    assignment: object
-
-
-class SieveConsumerThread(AIOKafkaConsumerThread):
-    """The thread with the client: sifts its fetches, and holds source partitions back until `release`."""
-
-    _held: frozenset[aiokafka.TopicPartition] = frozenset()
-    _asked_at: float | None = None
-    sift: FetchSift | None = None
-
-    def _create_worker_consumer(self, transport: Transport) -> aiokafka.AIOKafkaConsumer:
-        # Faust hard-wires a wait of 1.5 s, for which an idle partition holds up the busy ones of its broker, and
-        # shows records of aborted transactions. The consumer reads these values when it starts, later than this.
-        sieve = cast(SieveTransport, transport)
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = sieve.fetch_max_wait
-        consumer._fetch_max_bytes = FETCH_MAX_BYTES
-        consumer._isolation_level = "read_committed"
-        self.sift = FetchSift(consumer._client.send, sieve.sieved_topics, sieve.search, sieve.skip_corrupt, _fail)
-        consumer._client.send = self.sift
-        return consumer
-
-    async def on_start(self) -> None:
-        """Start the client, watch the task of it that nobody waits for, and note its heartbeats."""
-        await super().on_start()
-        consumer = self._ensure_consumer()
-        _end_with(consumer._client._sync_task)
-        coordinator = consumer._coordinator
-        coordinator._do_heartbeat = functools.partial(self._beat, coordinator._do_heartbeat)
-        coordinator._send_req = functools.partial(self._ask_coordinator, coordinator._send_req)
-
-    async def _ask_coordinator(self, send: Callable[[Any], Awaitable[Any]], request: Any) -> Any:
-        """Send a request, and note when that was if it is the one whose answer is the assignment."""
-        if isinstance(request, SyncGroupRequest):
-            self._asked_at = cast(SieveTransport, self.transport).heartbeat.now()
-        return await send(request)
-
-    async def _beat(self, send: Callable[[], Awaitable[bool]]) -> bool:
-        heartbeat = cast(SieveTransport, self.transport).heartbeat
-        sent_at = heartbeat.now()
-        taken = await send()
-        if taken:
-            heartbeat.taken(sent_at)
-        return taken
-
-    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Hold the source partitions back before anyone hears of the assignment, which is as good as a heartbeat.
-
-        Changelogs stay paused for ever: the rebuild reads them, and a first fetch of each would be kept for nobody.
-        """
-        heartbeat = cast(SieveTransport, self.transport).heartbeat
-        if heartbeat.too_old():
-            logger.warning(
-                "the worker has joined its group again; its last heartbeat before is older than its session allows"
-            )
-        heartbeat.taken(heartbeat.now() if self._asked_at is None else self._asked_at)
-        changelogs = self.app.tables.changelog_topics
-        partitions = {tp: aiokafka.TopicPartition(tp.topic, tp.partition) for tp in assigned}
-        self._held = frozenset(place for tp, place in partitions.items() if tp.topic not in changelogs)
-        self._ensure_consumer().pause(*partitions.values())
-        await super().on_partitions_assigned(assigned, generation_id)
-
-    async def on_thread_stop(self) -> None:
-        """Stop the client, also where Kafka is gone: the client then cancels a fetch of its own and trips over it."""
-        try:
-            await super().on_thread_stop()
-        except asyncio.CancelledError:
-            logger.warning("the Kafka client was stopped without an answer from Kafka")
-
-    def release(self) -> Awaitable[None]:
-        """Let go what is held at this moment; what a later assignment holds back stays held."""
-        return self.call_thread(self._release, self._held)
-
-    async def _release(self, held: frozenset[aiokafka.TopicPartition]) -> None:
-        if held is not self._held:
-            return
-        consumer = self._ensure_consumer()
-        self._held = frozenset()
-        consumer.resume(*held & consumer.assignment())
-
-    def cluster(self) -> ClusterMetadata:
-        """What the client knows of Kafka's topics."""
-        return self._ensure_consumer()._client.cluster
-
-    def current_assignment(self) -> object:
-        """The client's assignment: another object after every rebalance, None before the first."""
-        return _assignment(self._ensure_consumer())
-
-    async def _fetch_records(self, consumer: aiokafka.AIOKafkaConsumer, *args: Any, **kwargs: Any) -> Any:
-        records = await super()._fetch_records(consumer, *args, **kwargs)
-        # No await from here to the return: records and positions belong together.
-        positions = {ensure_TP(tp): position for tp, position in _positions(consumer)}
-        return Fetched(records, positions, _assignment(consumer))
 
 
 class SieveConsumer(Consumer):
@@ -353,26 +234,6 @@ class SieveConsumer(Consumer):
         self.ledger.clear(partition)
 
 
-class IdempotentProducer(Producer):
-    """Faust's producer, whose retries neither double nor reorder records."""
-
-    def _settings_extra(self) -> Mapping[str, Any]:
-        return {"acks": "all", "enable_idempotence": True}
-
-    async def on_start(self) -> None:
-        """Start the client, and watch the task of it that nobody waits for."""
-        await super().on_start()
-        client = self._ensure_producer().client
-        _end_with(client._sync_task)
-        # What was queued before the worker was frozen would go out after it.
-        client.send = functools.partial(self._send_if_alive, client.send)
-
-    async def _send_if_alive(self, send: Callable[..., Awaitable[Any]], node: int, request: Any, **options: Any) -> Any:
-        if isinstance(request, ProduceRequest):
-            cast(SieveTransport, self.transport).heartbeat.require("a request to write")
-        return await send(node, request, **options)
-
-
 class SieveTransport(Transport):
     """The driver that the worker uses, by the URL scheme `sieve+kafka`.
 
@@ -400,21 +261,6 @@ class SieveTransport(Transport):
     consumer: SieveConsumer | None = None
 
 
-def _assignment(consumer: aiokafka.AIOKafkaConsumer) -> Any:
-    subscription = consumer._subscription.subscription
-    return None if subscription is None else subscription.assignment
-
-
-def _positions(consumer: aiokafka.AIOKafkaConsumer) -> Iterable[tuple[Any, int]]:
-    assignment = _assignment(consumer)
-    if assignment is None:
-        return
-    for tp in assignment.tps:
-        state = assignment.state_value(tp)
-        if state is not None and state.has_valid_position:
-            yield tp, state.position
-
-
 def use_connections(*, into_buffer: bool) -> None:
     """Give every client of this process our own connections.
 
@@ -429,18 +275,3 @@ def _close(coros: Iterable[Coroutine[Any, Any, Any]]) -> None:
     """Coroutines that nobody will await."""
     for coro in coros:
         coro.close()
-
-
-def _end_with(task: asyncio.Task[Any]) -> None:
-    """End the process when a client's metadata task dies: it would go on and never find a coordinator again."""
-
-    def end(ended: asyncio.Task[Any]) -> None:
-        error = None if ended.cancelled() else ended.exception()
-        if error is not None:
-            end_process(error, "the metadata of a Kafka client")
-
-    task.add_done_callback(end)
-
-
-def _fail(error: Exception) -> NoReturn:
-    end_process(error, "a fetch")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from app.errors import EffectError, EximwatchError
 
@@ -27,3 +28,14 @@ def end_process(error: BaseException, where: str) -> NoReturn:
     )
     logging.shutdown()
     os._exit(code)
+
+
+def end_with(task: asyncio.Task[Any]) -> None:
+    """End the process when a client's metadata task dies: it would go on and never find a coordinator again."""
+
+    def end(ended: asyncio.Task[Any]) -> None:
+        error = None if ended.cancelled() else ended.exception()
+        if error is not None:
+            end_process(error, "the metadata of a Kafka client")
+
+    task.add_done_callback(end)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.cluster import ClusterMetadata
 
-from app.runtime.driver import SieveConsumer, SieveConsumerThread
+from app.runtime.consumer_thread import SieveConsumerThread
+from app.runtime.driver import SieveConsumer
 from app.runtime.in_flight import InFlight
 from app.sieve import Ledger
 from app.tools.cli import main

@@ -17,10 +17,12 @@ from faust.types import TP
 from mode.utils.locks import Event
 
 from app.errors import EffectError, FrozenError
-from app.runtime.driver import Fetched, IdempotentProducer, SieveConsumer, SieveConsumerThread
+from app.runtime.consumer_thread import Fetched, SieveConsumerThread
+from app.runtime.driver import SieveConsumer
 from app.runtime.ending import end_process
 from app.runtime.heartbeat import Heartbeat
 from app.runtime.in_flight import InFlight, Unconfirmed
+from app.runtime.producer import IdempotentProducer
 from app.runtime.records import SourcePosition
 from app.sieve import Ledger
 

@@ -26,24 +26,16 @@ from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as faust_driver
 
 from app.errors import EffectError
-from app.runtime import connection, driver, recovery, stop, store, table
+from app.runtime import connection, consumer_thread, driver, producer, recovery, stop, store, table
 from app.runtime.driver import SieveTransport
 
 _PUBLIC_OF_PYTHON = {"__init__"}
 _OURS = {
-    driver: {
-        *{"_held", "_release", "_register", "_settle", "_counted_to", "_positions", "_fail", "_forget_acks"},
-        *{
-            "_end_with",
-            "_given_up",
-            "_assignment",
-            "_beat",
-            "_send_if_alive",
-            "_ask_coordinator",
-            "_asked_at",
-            "_close",
-        },
+    consumer_thread: {
+        *{"_held", "_release", "_positions", "_assignment", "_fail", "_beat", "_ask_coordinator", "_asked_at"},
     },
+    driver: {"_register", "_counted_to", "_forget_acks", "_given_up", "_close"},
+    producer: {"_send_if_alive"},
     connection: {
         *{"_broken", "_connection", "_stock", "_head", "_body", "_target", "_filled", "_expect_body", "_close"},
         *{"_data", "_at", "_is_free"},
@@ -209,14 +201,14 @@ def test_process_ends_with_a_task_that_fails(end: str, code: int, said: str) -> 
     """One that is cancelled, as at a client's stop, or ends by itself leaves it as it is."""
     program = f"""
 import asyncio
-from app.runtime.driver import _end_with
+from app.runtime.ending import end_with
 
 async def task():
     {end}
 
 async def main():
     watched = asyncio.ensure_future(task())
-    _end_with(watched)
+    end_with(watched)
     await asyncio.wait([watched])
     await asyncio.sleep(0)
     print("goes on")
