@@ -95,7 +95,8 @@ def test_kafka_that_is_gone_at_the_start_is_one_line(tmp_path: Path) -> None:
 def test_frozen_worker_ends_before_it_writes_again(kafka: Kafka | GivenKafka, topic_prefix: str) -> None:
     """It was frozen past its session and another one has its partitions: thawed, it must not write what is stale."""
     with _stream(kafka, topic_prefix) as (installation, rest):
-        frozen = installation.worker()
+        # Thawed, it is past its other limits too, unless they are longer.
+        frozen = installation.worker(effect_timeout="50s", watchdog_timeout="60s")
         installation.wait_alerts(20, frozen)
         frozen.pause()
         installation.play(rest)
