@@ -11,8 +11,9 @@ from weakref import WeakSet
 
 import aiokafka
 import pytest
+from aiokafka.protocol.group import SyncGroupRequest
 from aiokafka.protocol.produce import ProduceRequest
-from faust.transport.drivers.aiokafka import Consumer
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP
 from mode.utils.locks import Event
 
@@ -258,3 +259,35 @@ def test_partitions_that_are_paused_are_no_stall(caplog: pytest.LogCaptureFixtur
     asyncio.run(SieveConsumer.__new__(SieveConsumer).verify_all_partitions_active())
 
     assert [] == caplog.records
+
+
+@pytest.mark.parametrize(("asked_at", "expected"), [(None, 40.0), (7.0, 7.0)])
+def test_assignment_is_as_old_as_its_request(
+    monkeypatch: pytest.MonkeyPatch, asked_at: float | None, expected: float
+) -> None:
+    """A worker that was frozen between the answer and its callback must not take the assignment for fresh."""
+
+    async def assigned(*_: object) -> None:
+        """Faust's part."""
+
+    monkeypatch.setattr(AIOKafkaConsumerThread, "on_partitions_assigned", assigned)
+    heartbeat = Heartbeat(
+        30.0, lambda: 40.0 if asked_at is None or thread._asked_at is not None else asked_at, end_process
+    )
+    thread = SieveConsumerThread.__new__(SieveConsumerThread)
+    thread.transport = cast(Any, SimpleNamespace(heartbeat=heartbeat))
+    thread.app = cast(Any, SimpleNamespace(tables=SimpleNamespace(changelog_topics=set())))
+    thread._consumer = cast(Any, SimpleNamespace(pause=lambda *_: None))
+
+    async def answer(_: object) -> None:
+        """The coordinator's."""
+
+    async def run() -> None:
+        if asked_at is not None:
+            request = SyncGroupRequest("group", 1, "member", None, [])
+            await thread._ask_coordinator(answer, request)
+        await thread.on_partitions_assigned({SOURCE}, 1)
+
+    asyncio.run(run())
+
+    assert expected == heartbeat._taken

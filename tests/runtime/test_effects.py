@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app.core.dead_letter import DeadLetter
 from app.core.engine import Route
-from app.errors import EffectError
+from app.errors import EffectError, FrozenError
 from app.runtime.counts import Counts
 from app.runtime.effects import Effects
 from app.runtime.ending import end_process
@@ -196,3 +196,24 @@ def test_sends_keep_the_order_of_their_calls_while_the_producer_starts() -> None
     asyncio.run(run())
 
     assert list(KEYS) == broker.keys
+
+
+def test_frozen_worker_writes_nothing_to_its_table() -> None:
+    """The guard is asked before the entry is there, not only before its changelog record."""
+    table = Table()
+
+    def fail(error: BaseException, _: str) -> NoReturn:
+        raise error
+
+    async def run() -> None:
+        now = [0.0]
+        heartbeat = Heartbeat(10.0, lambda: now[0], fail)
+        heartbeat.taken(0.0)
+        now[0] = 9.0
+        effects = Effects(cast(Any, None), cast(NewTermsTable, table), load_settings(), Counts(), heartbeat)
+        with pytest.raises(FrozenError):
+            await effects.write(b"k", b"v")
+
+    asyncio.run(run())
+
+    assert [] == table.steps
