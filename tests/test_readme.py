@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ import pytest
 from app.runtime.settings import ENV_PREFIX, SECRETS, Settings
 from tests.broker.kafka import Kafka
 
-# They write the same files, so they must not run side by side.
+# They work in the checkout itself (its `build`, its `.venv`), so they do not run side by side.
 pytestmark = pytest.mark.xdist_group("readme")
 
 ROOT = Path(__file__).parent.parent
@@ -28,9 +26,13 @@ def _blocks(where: str) -> list[str]:
     return [found["text"] for found in _BLOCK.finditer(README) if found["where"] == where]
 
 
-def _run(block: str, **environment: str) -> str:
-    """Run a block's commands in one shell at the repository's root; its output, both streams."""
+def _run(block: str, scratch: Path, **environment: str) -> str:
+    """Run a block's commands in one shell at the repository's root; its output, both streams.
+
+    What they write below `/tmp` goes to `scratch`: another checkout's tests may run at the same time.
+    """
     commands = "\n".join(line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ "))
+    commands = re.sub(r"(?<![\w/])/tmp(?=/)", str(scratch), commands)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
     inherited = {name: value for name, value in inherited.items() if not name.startswith(("COLUMNS", "MAKE", "MFLAGS"))}
     completed = subprocess.run(
@@ -45,7 +47,7 @@ def _run(block: str, **environment: str) -> str:
         check=False,
     )
     assert 0 == completed.returncode, completed.stdout
-    return completed.stdout
+    return completed.stdout.replace(str(scratch), "/tmp")
 
 
 def _assert_shown(block: str, output: str) -> None:
@@ -58,18 +60,6 @@ def _assert_shown(block: str, output: str) -> None:
         assert any(pattern.fullmatch(printed.rstrip()) for printed in rest), f"not printed: {line}\n{output}"
 
 
-@pytest.fixture
-def scratch() -> Iterator[None]:
-    """The files that the README's commands write are gone before and after."""
-    written = ("eximwatch-data", "eximwatch-alerts.ndjson", "fleet-alerts.ndjson", "my-rule.toml")
-    paths = [Path("/tmp", name) for name in written]
-    for path in paths:
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    yield
-    for path in paths:
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-
 def test_every_console_block_is_executed() -> None:
     """No command of the README stands in a block that nothing runs; `make test` is what runs this."""
     unmarked = [found["text"] for found in _BLOCK.finditer(README) if found["where"] is None]
@@ -77,26 +67,24 @@ def test_every_console_block_is_executed() -> None:
     assert {"demo", "kafka", "plain"} == {found["where"] for found in _BLOCK.finditer(README)} - {None}
 
 
-def test_the_demo_prints_what_the_readme_shows() -> None:
+def test_the_demo_prints_what_the_readme_shows(tmp_path: Path) -> None:
     """`make demo` ends by itself with the alerts and the summary that are shown."""
     (block,) = _blocks("demo")
-    _assert_shown(block, _run(block))
+    _assert_shown(block, _run(block, tmp_path))
 
 
-@pytest.mark.usefixtures("scratch")
 @pytest.mark.parametrize("block", _blocks("plain"))
-def test_commands_without_a_broker_print_what_the_readme_shows(block: str) -> None:
+def test_commands_without_a_broker_print_what_the_readme_shows(block: str, tmp_path: Path) -> None:
     """The replay examples run as they stand."""
-    _assert_shown(block, _run(block))
+    _assert_shown(block, _run(block, tmp_path))
 
 
 @pytest.mark.broker
-@pytest.mark.usefixtures("scratch")
-def test_the_walk_through_on_kafka_prints_what_the_readme_shows() -> None:
+def test_the_walk_through_on_kafka_prints_what_the_readme_shows(tmp_path: Path) -> None:
     """Topics, worker, produce and tail run as they stand on a real Kafka."""
     (block,) = _blocks("kafka")
     with Kafka() as kafka:
-        _assert_shown(block, _run(block, EXIMWATCH_BROKERS=kafka.brokers))
+        _assert_shown(block, _run(block, tmp_path, EXIMWATCH_BROKERS=kafka.brokers))
 
 
 def settings_table() -> str:
