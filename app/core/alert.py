@@ -13,8 +13,10 @@ from app.core.clock import Clock, format_time, parse_time
 from app.core.document import CUT_TEXT, as_object, dotted, encode_document, fit, nest
 from app.core.duration import date_math, format_duration
 from app.core.event import JsonObject, ProcessEvent
-from app.core.new_terms import MAX_VALUE_BYTES, Assessment, Term, encode_term, host_key
+from app.core.new_terms import Assessment, Term, encode_term, host_key
 from app.core.rule import Rule, Threat
+from app.core.shown import is_long
+from app.core.shown import shown as shown
 
 FORGED: Final = frozenset({"kibana", "signal", "detector", "@metadata"})
 """Top-level names of a source event that would pass as ours or as a shipper's; they are stripped."""
@@ -140,7 +142,7 @@ def build_alert(
     """
     uuid = alert_id(rule.id, term, occurrence.record_sha256)
     detector = _detector_fields(rule, term, occurrence, assessment, maker)
-    truncated = [*(["detector.term", "kibana.alert.new_terms"] if any(map(_is_long, term)) else []), *body.cuts]
+    truncated = [*(["detector.term", "kibana.alert.new_terms"] if any(map(is_long, term)) else []), *body.cuts]
     if truncated:
         detector["truncated"] = truncated
     detector["source"] = occurrence.source
@@ -259,17 +261,6 @@ def reason(rule: Rule, term: Term, occurrence: Occurrence, assessment: Assessmen
     as_user = f" as user {shown(user)}" if user else ""
     on_host = f" on host {shown(host)}" if host else ""
     return f"{parent} started {program}{as_user}{on_host}{what}: {novelty}."
-
-
-def shown(value: str) -> str:
-    """A value for a document of ours: as it is, or where it is over-long its beginning and its SHA-256."""
-    if not _is_long(value):
-        return value
-    return f"{value[:CUT_TEXT]}… (sha256:{hashlib.sha256(value.encode()).hexdigest()})"
-
-
-def _is_long(value: str) -> bool:
-    return len(value.encode()) > MAX_VALUE_BYTES
 
 
 def _key(rule: Rule, term: Term, event: ProcessEvent) -> bytes:
