@@ -16,7 +16,7 @@ from app.core.event import JsonObject, ProcessEvent
 from app.core.evidence import Evidence, baseline_fields, lineage_fields, path_text
 from app.core.family import ROOT
 from app.core.lineage import Lineage, Relation
-from app.core.new_terms import MAX_VALUE_BYTES, Assessment, Sighting, Term, encode_term, host_key
+from app.core.new_terms import MAX_VALUE_BYTES, Assessment, Term, encode_term, host_key
 from app.core.rule import Rule, Threat
 
 FORGED: Final = frozenset({"kibana", "signal", "detector", "@metadata"})
@@ -127,7 +127,6 @@ def build_alert(
     body: Body,
     occurrence: Occurrence,
     assessment: Assessment,
-    sighting: Sighting,
     evidence: Evidence,
     made_at: int,
     maker: Maker,
@@ -140,15 +139,14 @@ def build_alert(
         body: What the event brings, from `build_body`.
         occurrence: The match.
         assessment: The verdict's grounds; its `before` is the state the term was compared with.
-        sighting: The match as it was assessed.
-        evidence: Lineage and baseline.
+        evidence: The match as it was assessed, its lineage, and the rule's baseline.
         made_at: When the alert is made, nanoseconds since 1970; becomes `@timestamp`.
         maker: Version and size limit.
     """
     uuid = alert_id(rule.id, term, occurrence.record_sha256)
     detector = _detector_fields(rule, term, occurrence, maker)
     detector["lineage"], is_cut = lineage_fields(evidence.lineage)
-    detector["baseline"] = baseline_fields(assessment.before, sighting, evidence.baseline)
+    detector["baseline"] = baseline_fields(assessment.before, evidence)
     truncated = [
         *(["detector.term", "kibana.alert.new_terms"] if any(map(_is_long, term)) else []),
         *(["detector.lineage"] if is_cut else []),

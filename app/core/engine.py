@@ -235,7 +235,7 @@ class Engine:
             if assessment.verdict is not Verdict.NEW:
                 return Judgement(assessment, written)
             lineage = trace(examination.event, clock.time, memory.look_up)
-            evidence = Evidence(lineage, None if seen is None else seen.before)
+            evidence = Evidence(sighting, lineage, None if seen is None else seen.before)
             digest = hashlib.sha256(raw).hexdigest()
             occurrence = Occurrence(examination.event, digest, clock, arrival.source)
             maker = self.standards.maker
@@ -243,7 +243,7 @@ class Engine:
             body = examination.bodies.get(room)
             if body is None:
                 body = examination.bodies[room] = build_body(examination.event, room)
-            alert = build_alert(rule, term, body, occurrence, assessment, sighting, evidence, made_at, maker)
+            alert = build_alert(rule, term, body, occurrence, assessment, evidence, made_at, maker)
             return Judgement(assessment, written, alert)
         except Exception as error:  # noqa: BLE001 — see examine
             return _internal_error(error, rule.id)

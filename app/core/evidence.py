@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,7 @@ from app.core.process import Image
 MAX_LINEAGE_BYTES: Final = 16_384
 """Of a lineage as JSON; a longer one loses first the arguments between its ends, then the ends of its texts."""
 
+_PID: Final = re.compile(r"\d{1,10}", re.ASCII)
 _CUTS: Final = ((True, 256), (False, 256), (False, 64), (False, 16))
 """What is tried in turn: whether arguments between the ends are kept, and the characters of a text."""
 
@@ -26,10 +28,12 @@ class Evidence:
     """The grounds of one alert.
 
     Attributes:
+        sighting: The match as it was assessed.
         lineage: The chain from exim4 to the process.
         baseline: What the rule knew of the host before; None for a rule whose terms are the fleet's.
     """
 
+    sighting: Sighting
     lineage: Lineage
     baseline: Baseline | None
 
@@ -50,8 +54,9 @@ def lineage_fields(lineage: Lineage) -> tuple[JsonObject, bool]:
     return fields, (with_args, length) != _CUTS[0]
 
 
-def baseline_fields(before: TermRecord | None, sighting: Sighting, baseline: Baseline | None) -> JsonObject:
+def baseline_fields(before: TermRecord | None, evidence: Evidence) -> JsonObject:
     """What a term was compared with, as JSON: the term before the event, and the rule's baseline on this host."""
+    sighting, baseline = evidence.sighting, evidence.baseline
     fields: JsonObject = {}
     if before is not None:
         term: JsonObject = {
@@ -88,11 +93,13 @@ def _link_fields(link: Link, length: int, *, with_args: bool) -> JsonObject:
     texts = {
         "name": image.name,
         "executable": image.executable,
-        "pid": link.process.pid,
         "start": link.process.start,
         "sha256": image.sha256,
     }
     fields |= {name: text[:length] for name, text in texts.items() if text is not None}
+    pid = link.process.pid
+    if pid is not None and _PID.fullmatch(pid):
+        fields["pid"] = int(pid)
     if with_args and image.args:
         fields["args"] = [arg[: 2 * length] for arg in image.args]
     user = _user(image, length)
