@@ -102,7 +102,7 @@ def watch(
     return Watch(before, None)
 
 
-def baseline_key(rule_id: str, fields: Sequence[str], host_id: str) -> bytes:
+def host_baseline_key(rule_id: str, fields: Sequence[str], host_id: str) -> bytes:
     """The table's key of a rule's baseline on a host; never that of a term."""
     identity = rule_id.encode()
     digest = hashlib.sha256(encode_term(tuple(fields))).digest()[:8]

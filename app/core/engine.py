@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from app.core.alert import Alert, Body, Maker, Occurrence, build_alert, build_body, room_for_body
-from app.core.baseline import BaselineRecord, watch
+from app.core.baseline import BaselineRecord, host_baseline_key, watch
 from app.core.clock import Clock, bound_clock, read_clock
 from app.core.dead_letter import DeadLetter
 from app.core.event import JsonObject, ProcessEvent, UndecodableError, decode
@@ -276,6 +276,13 @@ def route_of(rule: Rule, term: Term) -> Route:
     if rule.scope == "host":
         return Route("host", host_key(term[rule.fields.index("host.id")]))
     return Route("fleet", hashlib.sha256(encode_term(term)).hexdigest().encode())
+
+
+def baseline_key(rule: Rule, term: Term) -> bytes | None:
+    """The table's key of the baseline that a term belongs to; None for a rule whose terms are the fleet's."""
+    if rule.scope != "host":
+        return None
+    return host_baseline_key(rule.id, rule.fields, term[rule.fields.index("host.id")])
 
 
 def _find_terms(event: ProcessEvent, clock: Clock | None, matching: list[Rule]) -> Examination:

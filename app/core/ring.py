@@ -21,6 +21,9 @@ from app.core.state_format import FORMAT, StateFormat
 RETENTION: Final = 7 * DAY
 """How long a process is remembered after it was last referred to, in nanoseconds; the changelog keeps it as long."""
 
+SLOTS: Final = 4_096
+"""Processes that are remembered of a host, unless told otherwise."""
+
 Read = Callable[[bytes], bytes | None]
 """What a partition's database holds under a key."""
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from app.core.event import decode
 from app.core.new_terms import (
-    FORMAT,
     MAX_TERMS,
     MAX_VALUE_BYTES,
     Assessment,
@@ -33,7 +32,7 @@ from app.core.new_terms import (
     term_key,
     terms_of,
 )
-from app.core.state_format import StateFormatError
+from app.core.state_format import FORMAT, StateFormatError
 from tests.core.rules import rule
 from tests.events import ABSENT, event, raw
 
