@@ -81,7 +81,7 @@ def baseline_fields(before: TermRecord | None, evidence: Evidence) -> JsonObject
 
 
 def path_text(lineage: Lineage) -> str:
-    """A lineage from the nearest exim4 in one line: `exim4 > sh > wget`; a link that is not known is a question mark."""
+    """A lineage from the nearest exim4 in one line: `exim4 > sh > wget`; what is not known is a question mark."""
     names = [(link.name or "?")[:_SHORT] for link in lineage.links]
     nearest = max((n for n, name in enumerate(names[:-1]) if name == ROOT), default=0)
     return " > ".join(names[nearest:])
