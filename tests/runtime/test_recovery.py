@@ -10,7 +10,7 @@ import pytest
 from faust.tables.manager import TableManager
 from faust.types import TP
 
-from app.runtime.database import TABLE, table_options
+from app.runtime.database import table_options
 from app.runtime.recovery import BulkRecovery, BulkTableManager
 from app.runtime.settings import load_settings
 from app.runtime.table import NewTermsTable
@@ -58,8 +58,7 @@ class Rebuilding:
 def recovery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BulkRecovery:
     """That of an application which never connects; one partition is assigned."""
     app = faust.App("tests", datadir=str(tmp_path), store="rocksdb://", TableManager=BulkTableManager)
-    options = table_options(load_settings())
-    table = NewTermsTable(app, name=TABLE, key_type=bytes, value_type=bytes, partitions=4, options=options)
+    table = NewTermsTable(app, partitions=4, options=table_options(load_settings()))
     app.tables.add(table)
     monkeypatch.setattr("app.runtime.recovery.Rebuild", Rebuilding)
     found = cast(BulkTableManager, app.tables).recovery

@@ -12,9 +12,9 @@ from faust.stores import rocksdb
 from faust.types import TP
 
 from app.runtime import store as store_module
-from app.runtime.database import TABLE, table_options
+from app.runtime.database import table_options
 from app.runtime.settings import load_settings
-from app.runtime.store import NotAssignedError, TermStore
+from app.runtime.store import NotAssignedError, TableStore
 from app.runtime.table import NewTermsTable
 
 if TYPE_CHECKING:
@@ -30,13 +30,11 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NewTermsTable:
     event = SimpleNamespace(message=SimpleNamespace(partition=2))
     monkeypatch.setattr(store_module, "current_event", lambda: event)
     app = faust.App("tests", datadir=str(tmp_path), store="rocksdb://")
-    return NewTermsTable(
-        app, name=TABLE, key_type=bytes, value_type=bytes, partitions=4, options=table_options(load_settings())
-    )
+    return NewTermsTable(app, partitions=4, options=table_options(load_settings()))
 
 
-def _given(table: NewTermsTable) -> TermStore:
-    store = cast(TermStore, table.data)
+def _given(table: NewTermsTable) -> TableStore:
+    store = cast(TableStore, table.data)
     store.give({2: store.databases.open(2)})
     return store
 
@@ -55,7 +53,7 @@ def test_entries_are_read_and_written_where_they_are_assigned(table: NewTermsTab
 
 def test_entry_of_another_partition_is_no_unknown_entry(table: NewTermsTable) -> None:
     """It would be judged new: that its database is not there is an error, which ends the worker."""
-    store = cast(TermStore, table.data)
+    store = cast(TableStore, table.data)
 
     with pytest.raises(NotAssignedError, match="partition 2"):
         table.get(b"key")
@@ -82,7 +80,7 @@ def test_revoke_closes_and_a_late_confirmation_opens_nothing(table: NewTermsTabl
 
 def test_assignment_opens_nothing(table: NewTermsTable) -> None:
     """The group waits for that callback; the rebuild opens databases after it."""
-    store = cast(TermStore, table.data)
+    store = cast(TableStore, table.data)
     asyncio.run(store.on_rebalance({PLACE}, set(), {PLACE}, 1))
 
     assert [] == store.databases.partitions()

@@ -51,7 +51,7 @@ def test_expired_entries_are_purged(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert b"700" == opened.get(OFFSET_KEY)
     opened.close()
     (line,) = caplog.messages
-    assert line.startswith("table checked: 2 databases with 315 entries, 13 of them expired and purged, in ")
+    assert line.startswith("table new_terms checked: 2 databases with 315 entries, 13 of them purged, in ")
 
 
 def test_clock_that_is_years_ahead_purges_nothing_that_is_needed(tmp_path: Path) -> None:
