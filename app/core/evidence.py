@@ -11,6 +11,7 @@ from app.core.clock import format_time
 from app.core.document import encode_document
 from app.core.duration import format_duration
 from app.core.event import JsonObject
+from app.core.family import ROOT
 from app.core.lineage import Lineage, Link
 from app.core.new_terms import Sighting, TermRecord
 from app.core.process import Image
@@ -18,6 +19,7 @@ from app.core.process import Image
 MAX_LINEAGE_BYTES: Final = 16_384
 """Of a lineage as JSON; a longer one loses first the arguments between its ends, then the ends of its texts."""
 
+_SHORT: Final = 32
 _PID: Final = re.compile(r"\d{1,10}", re.ASCII)
 _CUTS: Final = ((True, 256), (False, 256), (False, 64), (False, 16))
 """What is tried in turn: whether arguments between the ends are kept, and the characters of a text."""
@@ -79,8 +81,10 @@ def baseline_fields(before: TermRecord | None, evidence: Evidence) -> JsonObject
 
 
 def path_text(lineage: Lineage) -> str:
-    """A lineage in one line: `exim4 > sh > wget`; a link that is not known is a question mark."""
-    return " > ".join((link.name or "?")[:32] for link in lineage.links)
+    """A lineage from the nearest exim4 in one line: `exim4 > sh > wget`; what is not known is a question mark."""
+    names = [(link.name or "?")[:_SHORT] for link in lineage.links]
+    nearest = max((n for n, name in enumerate(names[:-1]) if name == ROOT), default=0)
+    return " > ".join(names[nearest:])
 
 
 def _link_fields(link: Link, length: int, *, with_args: bool) -> JsonObject:
