@@ -13,11 +13,9 @@ from typing import Final, Literal
 from app.core.criteria import CRITERIA
 from app.core.event import JsonObject, ProcessEvent
 from app.core.execution import execution_of
+from app.core.lineage import Relation
 
 Level = Literal["low", "medium", "high", "critical"]
-Relation = Literal["child", "descendant", "none"]
-"""What a process is to exim4, as far as its event and what was seen before tell."""
-
 MAX_SCORE: Final = 100
 
 LEVELS: Final[tuple[tuple[Level, int], ...]] = (("low", 0), ("medium", 25), ("high", 50), ("critical", 75))
@@ -53,9 +51,9 @@ def weigh(event: ProcessEvent, depth: int | None, relation: Relation) -> Assessm
     Args:
         event: The decoded event.
         depth: Steps below exim4 (its child has 1), None where it is not known.
-        relation: What the process is to exim4; with `none` the depth does not count.
+        relation: What the process is to exim4; with NONE the depth does not count.
     """
-    execution = execution_of(event, None if relation == "none" else depth)
+    execution = execution_of(event, None if relation is Relation.NONE else depth)
     found = ((criterion, criterion.find(execution)) for criterion in CRITERIA)
     reasons = tuple(Reason(each.code, each.points, detail) for each, detail in found if detail is not None)
     score = min(MAX_SCORE, sum(reason.points for reason in reasons))

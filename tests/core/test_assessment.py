@@ -14,6 +14,7 @@ from app.core.criteria import CODES, CRITERIA
 from app.core.document import encode_document
 from app.core.event import decode
 from app.core.execution import MAX_ARGS, MAX_TEXT
+from app.core.lineage import Relation
 from app.core.programs import kind_of, program_of
 from tests.events import event, raw
 
@@ -22,7 +23,7 @@ def weighed(*args: str, path: str = "", depth: int | None = 1, **fields: Any) ->
     """Weigh an execution by its arguments; it lies in /usr/bin unless told otherwise."""
     path = path or f"/usr/bin/{args[0]}"
     fields = {"process__args": list(args), "process__executable": path, **fields}
-    return weigh(decode(raw(event(name=path.rpartition("/")[2], **fields))), depth, "child")
+    return weigh(decode(raw(event(name=path.rpartition("/")[2], **fields))), depth, Relation.CHILD)
 
 
 def codes(*args: str, **options: Any) -> list[str]:
@@ -169,20 +170,20 @@ def test_who_and_how_deep_weigh(fields: dict[str, Any], expected: list[str]) -> 
 
 def test_without_a_relation_to_exim4_there_is_no_depth() -> None:
     """A depth that belongs to nothing does not count."""
-    assert () == weigh(decode(raw(event("id"))), 9, "none").reasons
+    assert () == weigh(decode(raw(event("id"))), 9, Relation.NONE).reasons
 
 
 def test_a_command_line_stands_in_for_arguments() -> None:
     """A sensor that writes no arguments loses only what they were between."""
     fields = {"process__args": [], "process__command_line": "sh -c id"}
     assert ["interpreter", "inline_code"] == [
-        reason.code for reason in weigh(decode(raw(event("sh", **fields))), 1, "child").reasons
+        reason.code for reason in weigh(decode(raw(event("sh", **fields))), 1, Relation.CHILD).reasons
     ]
 
 
 def test_a_masquerade_is_weighed_by_both_of_its_names() -> None:
     """A program that calls itself grep and lies in a file called nc is a network tool."""
-    found = weigh(decode(raw(event("grep", process__args=["grep"], process__executable="/tmp/nc"))), 1, "child")
+    found = weigh(decode(raw(event("grep", process__args=["grep"], process__executable="/tmp/nc"))), 1, Relation.CHILD)
 
     assert ["network_tool", "writable_path"] == [reason.code for reason in found.reasons]
 
@@ -253,9 +254,9 @@ _HOSTILE = st.text(st.sampled_from("\x1b\x00|;&(`\n{}-ceish /.\\x\"'$ \t0"), max
 def test_any_arguments_are_weighed(args: list[str], path: str, name: str) -> None:
     """Whatever an attacker writes, the result is a sum of the table's points, the same each time, and small."""
     seen = decode(raw(event(name, process__args=[name, *args], process__executable=path)))
-    result = weigh(seen, 2, "descendant")
+    result = weigh(seen, 2, Relation.DESCENDANT)
 
-    assert result == weigh(seen, 2, "descendant")
+    assert result == weigh(seen, 2, Relation.DESCENDANT)
     assert min(MAX_SCORE, sum(reason.points for reason in result.reasons)) == result.score
     assert len(encode_document(result.document())) < 12_288
 
@@ -266,7 +267,7 @@ def test_the_worst_arguments_are_looked_at_in_part(text: str) -> None:
     args = ["sh", "-c", text * (1_000_000 // len(text))]
     for more in ([], ["/tmp/" + "\x1b" * 200] * 1000):
         record = json.dumps({"process": {"name": "sh", "args": args + more, "executable": "/tmp/" + text * 1000}})
-        result = weigh(decode(record.encode()), 1, "child")
+        result = weigh(decode(record.encode()), 1, Relation.CHILD)
         assert "inline_code" in {reason.code for reason in result.reasons}
         assert len(encode_document(result.document())) < 12_288
     assert (256, 32_768) == (MAX_ARGS, MAX_TEXT)
