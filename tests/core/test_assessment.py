@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -245,6 +246,14 @@ def test_the_table_is_complete() -> None:
     assert len(CODES) == len(set(CODES))
     assert all(f"| `{each.code}` | {each.points} | {each.meaning} |" in table.splitlines() for each in CRITERIA)
     assert all(f"`{level}` from {least}" in table for level, least in LEVELS)
+
+
+def test_the_schema_lists_the_codes() -> None:
+    """An alert can't have a reason that the schema does not know, nor the schema one that no alert has."""
+    schema = json.loads((Path(__file__).parents[2] / "schemas" / "alert.schema.json").read_text(encoding="utf-8"))
+    reason = schema["$defs"]["assessment"]["properties"]["reasons"]["items"]["properties"]
+
+    assert list(CODES) == reason["code"]["enum"]
 
 
 _HOSTILE = st.text(st.sampled_from("\x1b\x00|;&(`\n{}-ceish /.\\x\"'$ \t0"), max_size=60)
