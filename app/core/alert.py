@@ -13,6 +13,9 @@ from app.core.clock import Clock, format_time, parse_time
 from app.core.document import CUT_TEXT, as_object, dotted, encode_document, fit, nest
 from app.core.duration import date_math, format_duration
 from app.core.event import JsonObject, ProcessEvent
+from app.core.evidence import Evidence, baseline_fields, lineage_fields, path_text
+from app.core.family import ROOT
+from app.core.lineage import Lineage, Relation
 from app.core.new_terms import MAX_VALUE_BYTES, Assessment, Term, encode_term, host_key
 from app.core.rule import Rule, Threat
 
@@ -22,7 +25,7 @@ FORGED: Final = frozenset({"kibana", "signal", "detector", "@metadata"})
 MIN_ALERT_BYTES: Final = 262_144
 """The smallest limit an alert can be held to: rule text, term and names always fit below it."""
 
-_RESERVE = 49_152  # for all that depends on term, state and source, whose lengths must not decide what is cut
+_RESERVE = 81_920  # for all that depends on term, state and source, whose lengths must not decide what is cut
 _TEXT_STEP = 16_384
 _MAX_LISTED_CUTS = 50
 _CUT_LIST_RESERVE = _MAX_LISTED_CUTS * (6 * CUT_TEXT + 3)  # each character may be written as \u001f
@@ -124,6 +127,7 @@ def build_alert(
     body: Body,
     occurrence: Occurrence,
     assessment: Assessment,
+    evidence: Evidence,
     made_at: int,
     maker: Maker,
 ) -> Alert:
@@ -135,12 +139,19 @@ def build_alert(
         body: What the event brings, from `build_body`.
         occurrence: The match.
         assessment: The verdict's grounds; its `before` is the state the term was compared with.
+        evidence: The match as it was assessed, its lineage, and the rule's baseline.
         made_at: When the alert is made, nanoseconds since 1970; becomes `@timestamp`.
         maker: Version and size limit.
     """
     uuid = alert_id(rule.id, term, occurrence.record_sha256)
-    detector = _detector_fields(rule, term, occurrence, assessment, maker)
-    truncated = [*(["detector.term", "kibana.alert.new_terms"] if any(map(_is_long, term)) else []), *body.cuts]
+    detector = _detector_fields(rule, term, occurrence, maker)
+    detector["lineage"], is_cut = lineage_fields(evidence.lineage)
+    detector["baseline"] = baseline_fields(assessment.before, evidence)
+    truncated = [
+        *(["detector.term", "kibana.alert.new_terms"] if any(map(_is_long, term)) else []),
+        *(["detector.lineage"] if is_cut else []),
+        *body.cuts,
+    ]
     if truncated:
         detector["truncated"] = truncated
     detector["source"] = occurrence.source
@@ -151,7 +162,7 @@ def build_alert(
         **body.original,
         "kibana.alert.uuid": uuid,
         **_rule_fields(rule),
-        **_kibana_fields(rule, term, occurrence, assessment),
+        **_kibana_fields(rule, term, occurrence, assessment, evidence),
         "detector": detector,
     }
     return Alert(uuid, _key(rule, term, occurrence.event), encode_document(document))
@@ -185,7 +196,9 @@ def _rule_fields(rule: Rule) -> JsonObject:
     return {f"kibana.alert.rule.{name}": value for name, value in described.items()}
 
 
-def _kibana_fields(rule: Rule, term: Term, occurrence: Occurrence, assessment: Assessment) -> JsonObject:
+def _kibana_fields(
+    rule: Rule, term: Term, occurrence: Occurrence, assessment: Assessment, evidence: Evidence
+) -> JsonObject:
     spec = rule.spec
     event = occurrence.event
     times = [time for time in map(parse_time, event.values("@timestamp")) if time is not None]
@@ -194,7 +207,7 @@ def _kibana_fields(rule: Rule, term: Term, occurrence: Occurrence, assessment: A
     return {
         "kibana.alert.severity": spec.severity,
         "kibana.alert.risk_score": spec.risk_score,
-        "kibana.alert.reason": reason(rule, term, occurrence, assessment),
+        "kibana.alert.reason": reason(rule, term, occurrence, assessment, evidence.lineage),
         "kibana.alert.status": "active",
         "kibana.alert.workflow_status": "open",
         "kibana.alert.depth": 1,
@@ -211,10 +224,7 @@ def _kibana_fields(rule: Rule, term: Term, occurrence: Occurrence, assessment: A
     }
 
 
-def _detector_fields(
-    rule: Rule, term: Term, occurrence: Occurrence, assessment: Assessment, maker: Maker
-) -> JsonObject:
-    before = assessment.before
+def _detector_fields(rule: Rule, term: Term, occurrence: Occurrence, maker: Maker) -> JsonObject:
     clock = occurrence.clock
     seen: JsonObject = {"time": format_time(clock.time), "source": clock.source}
     if clock.passed_over:
@@ -230,16 +240,12 @@ def _detector_fields(
         "clock": seen,
         "record_sha256": occurrence.record_sha256,
     }
-    if before is not None:
-        detector["first_seen"] = format_time(before.first_seen)
-        detector["last_seen"] = format_time(before.last_seen)
-        detector["count"] = before.count
     if occurrence.event.flags:
         detector["flags"] = list(occurrence.event.flags)
     return detector
 
 
-def reason(rule: Rule, term: Term, occurrence: Occurrence, assessment: Assessment) -> str:
+def reason(rule: Rule, term: Term, occurrence: Occurrence, assessment: Assessment, lineage: Lineage) -> str:
     """One sentence for a person: what ran, under what, as whom, where, and what about it is new."""
     event = occurrence.event
     process = shown(event.first("process.name") or "a process")
@@ -258,7 +264,8 @@ def reason(rule: Rule, term: Term, occurrence: Occurrence, assessment: Assessmen
     what = "".join(f", {field} {shown(value)}" for field, value in named)
     as_user = f" as user {shown(user)}" if user else ""
     on_host = f" on host {shown(host)}" if host else ""
-    return f"{parent} started {program}{as_user}{on_host}{what}: {novelty}."
+    below = f", below {ROOT} ({path_text(lineage)})" if lineage.relation is Relation.DESCENDANT else ""
+    return f"{parent} started {program}{as_user}{on_host}{below}{what}: {novelty}."
 
 
 def shown(value: str) -> str:

@@ -8,7 +8,10 @@ from typing import Final
 SECOND: Final = 1_000_000_000
 """Nanoseconds in a second; every time and duration of the core is a count of nanoseconds."""
 
-_UNITS: Final = {"d": 86_400 * SECOND, "h": 3_600 * SECOND, "m": 60 * SECOND, "s": SECOND}
+DAY: Final = 86_400 * SECOND
+"""Nanoseconds in a day."""
+
+_UNITS: Final = {"d": DAY, "h": 3_600 * SECOND, "m": 60 * SECOND, "s": SECOND}
 _WHOLE = re.compile(r"(?:\d{1,9}d)?(?:\d{1,9}h)?(?:\d{1,9}m)?(?:\d{1,9}s)?", re.ASCII)
 _PART = re.compile(r"(\d+)([dhms])", re.ASCII)
 

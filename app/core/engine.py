@@ -7,13 +7,19 @@ Whatever our own code raises on a record becomes a dead letter here; nothing of 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from app.core.alert import Alert, Body, Maker, Occurrence, build_alert, build_body, room_for_body
+from app.core.baseline import BaselineRecord, host_baseline_key, watch
 from app.core.clock import Clock, bound_clock, read_clock
 from app.core.dead_letter import DeadLetter
 from app.core.event import JsonObject, ProcessEvent, UndecodableError, decode
+from app.core.evidence import Evidence
+from app.core.family import FAMILY, host_of, is_member
+from app.core.lineage import NOTHING, LookUp, trace
 from app.core.needles import Needles
 from app.core.new_terms import (
     MAX_TERMS,
@@ -28,7 +34,12 @@ from app.core.new_terms import (
     host_key,
     terms_of,
 )
+from app.core.process import cut_text, executed, parent
+from app.core.ring import Ring
 from app.core.rule import Rule, Scope
+from app.core.state_format import StateFormatError
+
+_SHA256: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,8 @@ class Examination:
         clock: Its clock, not yet bounded.
         matches: Rules that matched and have terms.
         dead_letters: What could not be judged.
+        is_member: Whether it is an execution of exim4's family.
+        host: Of a member the host whose processes it tells of; None where it names none.
         bodies: Alert bodies by the room that a rule leaves for them, made when the first alert needs them.
     """
 
@@ -63,11 +76,20 @@ class Examination:
     clock: Clock | None = None
     matches: tuple[Match, ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
+    is_member: bool = False
+    host: str | None = None
     bodies: dict[int, Body] = field(default_factory=dict, compare=False, repr=False)
 
     def routes(self) -> list[Route]:
-        """The distinct routes of all terms, in order of first appearance."""
-        return list(dict.fromkeys(route_of(m.rule, term) for m in self.matches for term in m.terms))
+        """The distinct routes of all terms, in order of first appearance, and where the lineage of its host is kept."""
+        routes = [route_of(match.rule, term) for match in self.matches for term in match.terms]
+        if self.host is not None:
+            routes.append(Route("host", host_key(self.host)))
+        return list(dict.fromkeys(routes))
+
+    def tells_of(self, route: Route) -> bool:
+        """Whether a process is to be remembered where a route leads."""
+        return self.host is not None and route == Route("host", host_key(self.host))
 
     def due(self, route: Route) -> Iterator[tuple[Rule, Term]]:
         """The rules and terms that are judged where a route leads."""
@@ -112,11 +134,35 @@ class Standards:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """What the tables hold beside a term's own record.
+
+    Attributes:
+        baseline: The rule's baseline on the host.
+        look_up: What is remembered of the host's processes, before the event or with it.
+    """
+
+    baseline: BaselineRecord | None = None
+    look_up: LookUp = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
-    """The verdict over one rule and term, and the alert where it is new."""
+    """What was decided over one rule and term.
+
+    Attributes:
+        assessment: The verdict, and the term's record to write.
+        baseline: The record of the rule's baseline to write before that; None where there is nothing to write.
+        alert: The alert where the term is new; to be confirmed before anything is written.
+    """
 
     assessment: Assessment
+    baseline: BaselineRecord | None = None
     alert: Alert | None = None
+
+
+FORGETFUL: Final = Memory()
+"""Holds nothing."""
 
 
 class Engine:
@@ -126,7 +172,7 @@ class Engine:
         """Take the rules in the order in which they are to be judged."""
         self.rules = tuple(rules)
         self.standards = standards
-        self.needles = Needles.of([(rule.id, rule.query) for rule in rules])
+        self.needles = Needles.of([*((rule.id, rule.query) for rule in rules), ("the family of exim4", FAMILY)])
 
     def examine(self, raw: bytes, record_timestamp: int | None) -> Examination:
         """First step: read a candidate and find its matches, their terms and what stands against them.
@@ -138,9 +184,11 @@ class Engine:
         try:
             event = decode(raw)
             matching = [rule for rule in self.rules if rule.matches(event)]
-            if not matching:
+            member = is_member(event)
+            if not matching and not member:
                 return Examination(event)
-            return _find_terms(event, read_clock(event, record_timestamp), matching)
+            found = _find_terms(event, read_clock(event, record_timestamp), matching)
+            return replace(found, is_member=True, host=host_of(event)) if member else found
         except UndecodableError as error:
             return Examination(dead_letters=(error.dead_letter,))
         except Exception as error:  # noqa: BLE001 — whatever a record provokes must not stop the worker
@@ -155,6 +203,7 @@ class Engine:
         arrival: Arrival,
         raw: bytes,
         made_at: int,
+        memory: Memory = FORGETFUL,
     ) -> Judgement | DeadLetter:
         """Second step: judge one term against what is remembered of it.
 
@@ -166,20 +215,27 @@ class Engine:
             arrival: Where and when the matches topic took the match.
             raw: The source record's bytes.
             made_at: The present, nanoseconds since 1970; becomes the alert's `@timestamp`.
+            memory: What else the tables hold.
 
         Returns:
-            The judgement, whose record is to be written after its alert was confirmed; or a dead letter where
+            The judgement, whose records are to be written after its alert was confirmed; or a dead letter where
             our own code failed, and then nothing is to be written.
         """
         try:
             if examination.event is None or examination.clock is None:
                 return DeadLetter("internal_error", "a match without event or clock was judged", rule.id)
             clock = bound_clock(examination.clock, arrival.taken_at, self.standards.max_future_skew)
-            sighting = Sighting(clock.time, arrival.epoch, arrival.offset, arrival.taken_at)
+            sighting = _sighting(examination.event, clock.time, arrival)
             policy = Policy(rule.history_window, self.standards.retention, self.standards.alert_from)
             assessment = assess(record, sighting, policy)
+            seen = None
+            if rule.scope == "host":
+                seen = watch(memory.baseline, term, assessment, sighting, self.standards.retention)
+            written = None if seen is None else seen.record
             if assessment.verdict is not Verdict.NEW:
-                return Judgement(assessment)
+                return Judgement(assessment, written)
+            lineage = trace(examination.event, clock.time, memory.look_up)
+            evidence = Evidence(sighting, lineage, None if seen is None else seen.before)
             digest = hashlib.sha256(raw).hexdigest()
             occurrence = Occurrence(examination.event, digest, clock, arrival.source)
             maker = self.standards.maker
@@ -187,10 +243,32 @@ class Engine:
             body = examination.bodies.get(room)
             if body is None:
                 body = examination.bodies[room] = build_body(examination.event, room)
-            alert = build_alert(rule, term, body, occurrence, assessment, made_at, maker)
-            return Judgement(assessment, alert)
+            alert = build_alert(rule, term, body, occurrence, assessment, evidence, made_at, maker)
+            return Judgement(assessment, written, alert)
         except Exception as error:  # noqa: BLE001 — see examine
             return _internal_error(error, rule.id)
+
+    def remember(self, examination: Examination, arrival: Arrival, ring: Ring) -> DeadLetter | None:
+        """Second step, of a member of the family: put its process and its parent into its host's ring.
+
+        The changes are gathered in the ring, and are to be written.
+
+        Returns:
+            A dead letter where our own code failed; then nothing is to be written.
+        """
+        try:
+            if examination.event is None:
+                return DeadLetter("internal_error", "a member without event was to be remembered")
+            clock = arrival.taken_at if examination.clock is None else examination.clock.time
+            over = parent(examination.event)
+            if over is not None:
+                ring.heard_of(over)
+            ring.saw(executed(examination.event, min(clock, arrival.taken_at + self.standards.max_future_skew)))
+        except StateFormatError:
+            raise
+        except Exception as error:  # noqa: BLE001 — see examine
+            return _internal_error(error)
+        return None
 
 
 def route_of(rule: Rule, term: Term) -> Route:
@@ -198,6 +276,13 @@ def route_of(rule: Rule, term: Term) -> Route:
     if rule.scope == "host":
         return Route("host", host_key(term[rule.fields.index("host.id")]))
     return Route("fleet", hashlib.sha256(encode_term(term)).hexdigest().encode())
+
+
+def baseline_key(rule: Rule, term: Term) -> bytes | None:
+    """The table's key of the baseline that a term belongs to; None for a rule whose terms are the fleet's."""
+    if rule.scope != "host":
+        return None
+    return host_baseline_key(rule.id, rule.fields, term[rule.fields.index("host.id")])
 
 
 def _find_terms(event: ProcessEvent, clock: Clock | None, matching: list[Rule]) -> Examination:
@@ -217,6 +302,18 @@ def _find_terms(event: ProcessEvent, clock: Clock | None, matching: list[Rule]) 
             detail = f"{terms.total} terms in one record; the first {MAX_TERMS} were judged"
             dead_letters.append(DeadLetter("too_many_terms", detail, rule.id))
     return Examination(event, clock, tuple(matches), tuple(dead_letters))
+
+
+def _sighting(event: ProcessEvent, clock: int, arrival: Arrival) -> Sighting:
+    sha256 = event.first("process.hash.sha256") or ""
+    return Sighting(
+        clock,
+        arrival.epoch,
+        arrival.offset,
+        arrival.taken_at,
+        cut_text(event.first("process.executable")),
+        bytes.fromhex(sha256) if _SHA256.fullmatch(sha256) else None,
+    )
 
 
 def _internal_error(error: Exception, rule_id: str | None = None) -> DeadLetter:

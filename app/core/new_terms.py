@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from app.core.event import ProcessEvent
-from app.errors import EximwatchError
+from app.core.state_format import FORMAT, StateFormat
 
 Term = tuple[str, ...]
 """The text of a rule's new-terms fields, in the rule's order."""
@@ -24,17 +24,7 @@ MAX_TERMS: Final = 100
 MAX_VALUE_BYTES: Final = 1024
 """A longer value of a term is stored by its SHA-256."""
 
-FORMAT: Final = 1
-"""Version of keys and values in the table. Readers take this one and the next; writers stay on this one."""
-
-_READABLE = (FORMAT, FORMAT + 1)
 _LITERAL, _DIGEST = b"\x00", b"\x01"
-
-
-class StateFormatError(EximwatchError):
-    """The table holds a format this version does not know. Run the version that wrote it, or a newer one."""
-
-    exit_code = 7
 
 
 class Verdict(StrEnum):
@@ -61,7 +51,7 @@ class Terms:
     missing: str | None = None
 
 
-class TermRecord(msgspec.Struct, array_like=True, frozen=True):
+class TermRecord(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
     """What the table keeps for a rule and term. Times in nanoseconds since 1970.
 
     Later formats may append fields; a reader of this one leaves them out.
@@ -73,6 +63,8 @@ class TermRecord(msgspec.Struct, array_like=True, frozen=True):
         applied_at: When the matches topic took the last applied match.
         epoch: Which life of which partition of the matches topic the offset belongs to.
         offset: The last applied match's offset there.
+        executable: `process.executable` of the last applied match, cut where it is over-long.
+        sha256: `process.hash.sha256` of the last applied match, as bytes.
     """
 
     first_seen: int
@@ -81,16 +73,32 @@ class TermRecord(msgspec.Struct, array_like=True, frozen=True):
     applied_at: int
     epoch: int
     offset: int
+    executable: str | None = None
+    sha256: bytes | None = None
+
+
+_FORMAT: Final = StateFormat(TermRecord, "new-terms")
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One match of a term: its bounded clock, its position in the matches topic, and when that took it."""
+    """One match of a term.
+
+    Attributes:
+        clock: Its clock, bounded.
+        epoch: The life of the partition of the matches topic in which it stands.
+        offset: Its offset there.
+        taken_at: When that topic took it.
+        executable: Which program it was, where that is known.
+        sha256: The program's digest, where that is known.
+    """
 
     clock: int
     epoch: int
     offset: int
     taken_at: int
+    executable: str | None = None
+    sha256: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +143,17 @@ def assess(record: TermRecord | None, sighting: Sighting, policy: Policy) -> Ass
     before = record
     if before is not None and sighting.taken_at - before.applied_at > policy.retention:
         before = None
-    if before is None:
-        after = TermRecord(sighting.clock, sighting.clock, 1, sighting.taken_at, sighting.epoch, sighting.offset)
-    else:
-        after = TermRecord(
-            min(before.first_seen, sighting.clock),
-            max(before.last_seen, sighting.clock),
-            before.count + 1,
-            sighting.taken_at,
-            sighting.epoch,
-            sighting.offset,
-        )
+    known = TermRecord(sighting.clock, sighting.clock, 0, 0, 0, 0) if before is None else before
+    after = TermRecord(
+        min(known.first_seen, sighting.clock),
+        max(known.last_seen, sighting.clock),
+        known.count + 1,
+        sighting.taken_at,
+        sighting.epoch,
+        sighting.offset,
+        sighting.executable,
+        sighting.sha256,
+    )
     if before is not None and sighting.clock - before.last_seen <= policy.history_window:
         verdict = Verdict.KNOWN
     elif policy.alert_from is not None and sighting.clock < policy.alert_from:
@@ -213,7 +221,7 @@ def term_key(rule_id: str, fields: Sequence[str], term: Term) -> bytes:
 
 def encode_record(record: TermRecord) -> bytes:
     """A record as bytes, its format first."""
-    return bytes((FORMAT,)) + msgspec.msgpack.encode(record)
+    return _FORMAT.encode(record)
 
 
 def decode_record(value: bytes) -> TermRecord:
@@ -222,25 +230,10 @@ def decode_record(value: bytes) -> TermRecord:
     Raises:
         StateFormatError: Its format is neither this version's nor the next one's, or its bytes are broken.
     """
-    if not value or value[0] not in _READABLE:
-        found = value[0] if value else "none"
-        raise StateFormatError(
-            f"the new-terms table holds a record of format {found}, this version reads {_READABLE[0]} and "
-            f"{_READABLE[1]}: start the version that wrote it, or a newer one"
-        )
-    try:
-        return _DECODER.decode(memoryview(value)[1:])
-    except msgspec.DecodeError as error:
-        raise StateFormatError(
-            f"the new-terms table holds a broken record ({error}): delete the data directory, the worker "
-            "rebuilds it from the changelog"
-        ) from None
+    return _FORMAT.decode(value)
 
 
 def epoch_of(topic_id: str, partition: int) -> int:
     """A number for this life of a partition: another one once the topic was deleted and created again."""
     digest = hashlib.sha256(encode_term((topic_id, str(partition)))).digest()
     return int.from_bytes(digest[:8], "big") >> 1
-
-
-_DECODER = msgspec.msgpack.Decoder(TermRecord)

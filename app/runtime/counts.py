@@ -16,6 +16,7 @@ class Counts:
         null: Source records without a value; skipped.
         candidates: Source records that were decoded.
         forwarded: Records written to the matches topic.
+        without_host: Members of exim4's family that name no host, so that nothing is remembered of them.
         verdicts: Verdicts by their name.
         dead_letters: Dead letters by reason.
     """
@@ -24,13 +25,15 @@ class Counts:
     null: int = 0
     candidates: int = 0
     forwarded: int = 0
+    without_host: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
     dead_letters: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
         """One line for the log."""
         parts = [
-            f"scanned={self.scanned} null={self.null} candidates={self.candidates} forwarded={self.forwarded}",
+            f"scanned={self.scanned} null={self.null} candidates={self.candidates} forwarded={self.forwarded} "
+            f"without_host={self.without_host}",
             *(f"{name}={count}" for name, count in sorted(self.verdicts.items())),
             *(f"dead_letter.{name}={count}" for name, count in sorted(self.dead_letters.items())),
         ]

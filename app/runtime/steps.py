@@ -1,10 +1,13 @@
 """The two steps of the worker, each in the order of its effects. This file is the heart of delivery.
 
 match:   decode and evaluate (pure) → dead letters, confirmed → forward … confirmed → done
-novelty: decode and evaluate (pure) → assess (pure) → alert, confirmed → table and changelog … confirmed → done
+novelty: decode and evaluate (pure) → process into the lineage table and changelog …
+         assess (pure) → alert, confirmed → baseline, then term, into the new-terms table and changelog …
+         all confirmed → done
 
 At the dots the next record may begin: what is sent there keeps its order, and is confirmed in the background. A new
 term is announced in the background as well; the next record of the same term waits for it, and what follows that too.
+Announcements of one baseline write in the order of their records; what they will write is known to those that follow.
 
 A crash before the table's write replays the record and gives the same alert id again; after it the applied
 position says that the record was judged. The table must never be written before its alert is confirmed.
@@ -13,13 +16,18 @@ position says that the record was judged. The table must never be written before
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from app.core.alert import Alert
+from app.core.baseline import BaselineRecord, decode_baseline, encode_baseline
 from app.core.dead_letter import DeadLetter
-from app.core.engine import Arrival, Engine
-from app.core.new_terms import decode_record, encode_record, epoch_of, term_key
+from app.core.engine import Arrival, Engine, Examination, Memory, baseline_key
+from app.core.lineage import NOTHING, LookUp
+from app.core.new_terms import Term, decode_record, encode_record, epoch_of, term_key
+from app.core.ring import SLOTS, Read, Ring
+from app.core.rule import Rule
 from app.runtime.counts import Counts
 from app.runtime.effects import Effects
 from app.runtime.in_flight import Unconfirmed
@@ -61,6 +69,8 @@ class MatchStep:
         examination = self._engine.examine(raw, record.position.nanoseconds)
         for letter in examination.dead_letters:
             await self._effects.dead_letter(letter, record.position, raw)
+        if examination.is_member and examination.host is None and not examination.matches:
+            self._counts.without_host += 1
         for route in examination.routes():
             sent = await self._effects.forward(route, record.position, raw)
             if sent is not None:
@@ -69,26 +79,44 @@ class MatchStep:
         return unconfirmed
 
 
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """How the second step reads its tables, by the partition of the record that is being processed.
+
+    Attributes:
+        terms: The new-terms table.
+        lineage: The lineage table.
+        slots: Processes that are remembered of a host.
+    """
+
+    terms: Read
+    lineage: Read
+    slots: int = SLOTS
+
+
+@dataclass(frozen=True, slots=True)
+class _Announcement:
+    """An alert that is under way, and the baseline that will be written after it."""
+
+    task: asyncio.Task[None]
+    baseline: BaselineRecord
+
+
 class NoveltyStep:
     """The second step: from a record of the matches topic to alerts and the state of its terms."""
 
     def __init__(
-        self,
-        engine: Engine,
-        effects: Effects,
-        read: Callable[[bytes], bytes | None],
-        now: Callable[[], int],
-        topic_id: str,
-        counts: Counts,
+        self, engine: Engine, effects: Effects, reads: Reads, now: Callable[[], int], topic_id: str, counts: Counts
     ) -> None:
-        """Bind to the table's `read`, the present time `now` in nanoseconds, and the matches topic's id."""
+        """Bind to the tables, the present time `now` in nanoseconds, and the matches topic's id."""
         self._engine = engine
         self._effects = effects
-        self._read = read
+        self._reads = reads
         self._now = now
         self._topic_id = topic_id
         self._counts = counts
-        self._announcing: dict[bytes, asyncio.Task[None]] = {}
+        self._announcing: dict[bytes, asyncio.Task[None]] = {}  # by the key of the term
+        self._watching: dict[bytes, _Announcement] = {}  # by the key of the baseline, the latest of each
 
     async def process(self, record: Record) -> list[Unconfirmed]:
         """Process one record of the matches topic; it is done when what is returned is confirmed."""
@@ -116,41 +144,94 @@ class NoveltyStep:
             headers.source.shown(),
         )
         due = list(examination.due(headers.route))
-        if not due and examination.event is not None:
+        is_told_of = examination.tells_of(headers.route)
+        if not due and not is_told_of and examination.event is not None:
             detail = "no rule here judges it by its route: do all workers have the same rules?"
             await self._effects.dead_letter(DeadLetter("not_a_match", detail), headers.source, raw)
-        for rule, term in due:
-            key = term_key(rule.id, rule.fields, term)
-            await self._barrier(key)
-            stored = self._read(key)
-            known = None if stored is None else decode_record(stored)
-            judgement = self._engine.judge(rule, term, examination, known, arrival, raw, self._now())
-            if isinstance(judgement, DeadLetter):
-                await self._effects.dead_letter(judgement, headers.source, raw)
-                continue
-            entry = encode_record(judgement.assessment.record)
-            if judgement.alert is None:
-                unconfirmed.append(await self._effects.write(key, entry))
+        look_up = NOTHING
+        if is_told_of and examination.host is not None:
+            ring = Ring(self._reads.lineage, examination.host, self._reads.slots, arrival.taken_at)
+            failure = self._engine.remember(examination, arrival, ring)
+            if failure is not None:
+                await self._effects.dead_letter(failure, headers.source, raw)
             else:
-                announced = asyncio.create_task(
-                    self._announce(judgement.alert, rule.id, headers.source, raw, key, entry)
-                )
-                self._announcing[key] = announced
-                unconfirmed.append(Unconfirmed(self._announcing[key], "an alert or its entry"))
-            self._counts.verdicts[judgement.assessment.verdict.value] += 1
+                unconfirmed += await self._effects.remember(ring.changes)
+                look_up = ring.find
+        for rule, term in due:
+            unconfirmed += await self._judge(rule, term, examination, arrival, look_up, headers.source, raw)
         return unconfirmed
 
+    async def _judge(
+        self,
+        rule: Rule,
+        term: Term,
+        examination: Examination,
+        arrival: Arrival,
+        look_up: LookUp,
+        source: SourcePosition,
+        raw: bytes,
+    ) -> list[Unconfirmed]:
+        """Judge one term, and begin what follows from it; gives what is still to be confirmed."""
+        key = term_key(rule.id, rule.fields, term)
+        await self._barrier(key)
+        stored = self._reads.terms(key)
+        known = None if stored is None else decode_record(stored)
+        watched = baseline_key(rule, term)
+        memory = Memory(None if watched is None else self._baseline(watched), look_up)
+        judgement = self._engine.judge(rule, term, examination, known, arrival, raw, self._now(), memory)
+        if isinstance(judgement, DeadLetter):
+            await self._effects.dead_letter(judgement, source, raw)
+            return []
+        self._counts.verdicts[judgement.assessment.verdict.value] += 1
+        entries = [(key, encode_record(judgement.assessment.record))]
+        if watched is not None and judgement.baseline is not None:
+            # Before the term: a replay that finds the term must find it counted.
+            entries.insert(0, (watched, encode_baseline(judgement.baseline)))
+        before = None if watched is None else self._watching.get(watched)
+        if judgement.alert is None:
+            if before is not None and len(entries) > 1:
+                await asyncio.wait([before.task])
+            return [await self._effects.write(*entry) for entry in entries]
+        previous = None if before is None else before.task
+        task = asyncio.create_task(self._announce(judgement.alert, rule.id, source, raw, entries, previous))
+        self._announcing[key] = task
+        task.add_done_callback(partial(self._announced, key, watched))
+        if watched is not None and judgement.baseline is not None:
+            self._watching[watched] = _Announcement(task, judgement.baseline)
+        return [Unconfirmed(task, "an alert or its entries")]
+
     async def _announce(
-        self, alert: Alert, rule_id: str, source: SourcePosition, raw: bytes, key: bytes, entry: bytes
+        self,
+        alert: Alert,
+        rule_id: str,
+        source: SourcePosition,
+        raw: bytes,
+        entries: Sequence[tuple[bytes, bytes]],
+        previous: asyncio.Task[None] | None,
     ) -> None:
-        """Alert, and once that is confirmed write the entry."""
+        """Alert, and once that is confirmed write the entries, after those of the baseline's previous new term."""
         await self._effects.alert(alert, rule_id, source, raw)
-        await (await self._effects.write(key, entry)).future
+        if previous is not None:
+            await asyncio.wait([previous])
+        written = [await self._effects.write(*entry) for entry in entries]
+        for one in written:
+            await one.future
+
+    def _announced(self, key: bytes, watched: bytes | None, task: asyncio.Task[None]) -> None:
+        """What follows reads the table again. A failure is told to the operator elsewhere, and ends the process."""
         del self._announcing[key]
+        if watched is not None and watched in self._watching and self._watching[watched].task is task:
+            del self._watching[watched]
+
+    def _baseline(self, key: bytes) -> BaselineRecord | None:
+        """A baseline as it will be when all that is under way is written."""
+        if key in self._watching:
+            return self._watching[key].baseline
+        stored = self._reads.terms(key)
+        return None if stored is None else decode_baseline(stored)
 
     async def _barrier(self, key: bytes) -> None:
         """Wait while a new term is announced: what comes next of it must find its entry."""
         announced = self._announcing.get(key)
         if announced is not None:
-            # A failure is told to the operator elsewhere, and ends the process.
             await asyncio.wait([announced])

@@ -15,7 +15,7 @@ from app.core.alert import shown
 from app.core.dead_letter import DeadLetter
 from app.core.engine import Arrival, Engine
 from app.core.event import JsonObject
-from app.core.new_terms import TermRecord, term_key
+from app.tools.history import History
 from app.tools.lines import Progress, candidate_lines, open_lines
 
 
@@ -62,7 +62,7 @@ class Replay:
         self._engine = engine
         self._taken_at = taken_at
         self._now = now
-        self._table: dict[bytes, TermRecord] = {}
+        self._history = History(engine)
         self._offset = 0
         self.summary = Summary()
 
@@ -91,16 +91,13 @@ class Replay:
         for route in examination.routes():
             arrival = Arrival(0, self._offset, self._taken_at, source)
             self._offset += 1
-            for rule, term in examination.due(route):
-                key = term_key(rule.id, rule.fields, term)
-                known = self._table.get(key)
-                judgement = self._engine.judge(rule, term, examination, known, arrival, raw, self._now())
-                if isinstance(judgement, DeadLetter):
-                    yield self._dead_letter(judgement, raw, source)
+            for judged in self._history.judge(raw, examination, route, arrival, self._now()):
+                if isinstance(judged, DeadLetter):
+                    yield self._dead_letter(judged, raw, source)
                     continue
+                _, _, judgement = judged
                 if judgement.alert is not None:
                     yield ReplayedAlert(judgement.alert.value)
-                self._table[key] = judgement.assessment.record
                 self.summary.verdicts[judgement.assessment.verdict.value] += 1
 
     def _dead_letter(self, letter: DeadLetter, raw: bytes, source: JsonObject) -> ReplayedDeadLetter:

@@ -24,10 +24,13 @@ from app.core.alert import (
     room_for_body,
     shown,
 )
+from app.core.baseline import Baseline
 from app.core.clock import Clock
 from app.core.duration import SECOND, parse_duration
 from app.core.event import JsonObject, decode
-from app.core.new_terms import Assessment, TermRecord, Verdict, encode_term, terms_of
+from app.core.evidence import Evidence
+from app.core.lineage import trace
+from app.core.new_terms import Assessment, Sighting, TermRecord, Verdict, encode_term, terms_of
 from app.core.rule import Rule
 from tests.core.rules import RULE_FILE, rule
 from tests.events import ABSENT, TIME, event, raw
@@ -51,6 +54,11 @@ def occurrence(record: bytes, clock: Clock | None = None, source: JsonObject = S
     return Occurrence(decode(record), hashlib.sha256(record).hexdigest(), clock, source)
 
 
+def grounds(found: Occurrence, baseline: Baseline | None = None) -> Evidence:
+    """Make the evidence that an occurrence brings by itself."""
+    return Evidence(Sighting(found.clock.time, 1, 0, NOON), trace(found.event, found.clock.time), baseline)
+
+
 def alert(
     record: bytes,
     assessment: Assessment = UNKNOWN,
@@ -60,11 +68,13 @@ def alert(
     source: JsonObject = SOURCE,
     made_at: int = NOON,
     maker: Maker = MAKER,
+    baseline: Baseline | None = None,
 ) -> Alert:
     """Build the alert of a record's first term."""
     found = occurrence(record, clock, source)
     term = terms_of(found.event, of.fields).terms[0]
-    return build_alert(of, term, build_body(found.event, room_for_body(of, maker)), found, assessment, made_at, maker)
+    body = build_body(found.event, room_for_body(of, maker))
+    return build_alert(of, term, body, found, assessment, grounds(found, baseline), made_at, maker)
 
 
 def document(record: bytes, assessment: Assessment = UNKNOWN, **options: Any) -> JsonObject:
@@ -248,16 +258,38 @@ def test_fields_of_ours_say_how_it_was_judged() -> None:
         "clock": {"time": "2026-01-05T12:00:00.000Z", "source": "@timestamp"},
         "record_sha256": hashlib.sha256(record).hexdigest(),
         "source": SOURCE,
+        "lineage": {
+            "relation": "child",
+            "depth": 1,
+            "complete": True,
+            "processes": [
+                {"origin": "event", "name": "exim4", "executable": "/usr/sbin/exim4"},
+                {
+                    "origin": "event",
+                    "entity_id": "ZW50aXR5",
+                    "name": "sh",
+                    "executable": "/usr/bin/sh",
+                    "args": ["sh", "-c", "id"],
+                    "pid": 4711,
+                    "user": {"id": "105", "name": "Debian-exim"},
+                },
+            ],
+        },
+        "baseline": {},
     } == document(record)["detector"]
 
 
 def test_fields_of_ours_tell_what_was_seen_before() -> None:
     """A term that came back carries when it was first and last seen, and how often."""
-    found = document(raw(event()), seen("16d"))["detector"]
+    found = document(raw(event()), seen("16d"))["detector"]["baseline"]
 
-    assert "2025-12-20T12:00:00.000Z" == found["last_seen"]
-    assert "2025-12-20T11:59:59.000Z" == found["first_seen"]
-    assert 12 == found["count"]
+    assert {
+        "term": {
+            "first_seen": "2025-12-20T11:59:59.000Z",
+            "last_seen": "2025-12-20T12:00:00.000Z",
+            "count": 12,
+        }
+    } == found
 
 
 def test_fields_of_ours_tell_what_was_bounded_and_mended() -> None:
@@ -346,7 +378,9 @@ def test_reason_without_names_is_still_a_sentence() -> None:
     of = rule(fields=("x",))
     found = occurrence(b'{"x":"1"}')
 
-    assert "an unknown parent started a process, x 1: first time in the fleet." == reason(of, ("1",), found, UNKNOWN)
+    assert "an unknown parent started a process, x 1: first time in the fleet." == reason(
+        of, ("1",), found, UNKNOWN, grounds(found).lineage
+    )
 
 
 @pytest.mark.parametrize(
@@ -369,7 +403,7 @@ def test_alert_of_a_second_host_is_keyed_by_it() -> None:
     found = occurrence(raw(event(host=["a", "b"])))
 
     body = build_body(found.event, room_for_body(RULE, MAKER))
-    assert b"b" == build_alert(RULE, ("b", "sh"), body, found, UNKNOWN, NOON, MAKER).key
+    assert b"b" == build_alert(RULE, ("b", "sh"), body, found, UNKNOWN, grounds(found), NOON, MAKER).key
 
 
 def test_alert_id_is_a_hash_of_rule_term_and_bytes() -> None:

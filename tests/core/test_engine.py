@@ -165,7 +165,7 @@ def test_new_term_has_an_alert() -> None:
     found = judged(engine(), raw(event(time="2026-01-05T12:00:00Z")))
 
     assert Verdict.NEW == found.assessment.verdict
-    assert TermRecord(NOON, NOON, 1, NOON, 1, 0) == found.assessment.record
+    assert TermRecord(NOON, NOON, 1, NOON, 1, 0, "/usr/bin/sh") == found.assessment.record
     assert found.alert is not None
     assert "1.2.3" == json.loads(found.alert.value)["detector"]["engine"]["version"]
 

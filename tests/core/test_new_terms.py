@@ -13,13 +13,11 @@ from hypothesis import strategies as st
 
 from app.core.event import decode
 from app.core.new_terms import (
-    FORMAT,
     MAX_TERMS,
     MAX_VALUE_BYTES,
     Assessment,
     Policy,
     Sighting,
-    StateFormatError,
     Term,
     TermRecord,
     Terms,
@@ -34,6 +32,7 @@ from app.core.new_terms import (
     term_key,
     terms_of,
 )
+from app.core.state_format import FORMAT, StateFormatError
 from tests.core.rules import rule
 from tests.events import ABSENT, event, raw
 
@@ -337,9 +336,9 @@ def test_record_survives_the_table(record: TermRecord) -> None:
 
 def test_record_of_the_next_format_is_read() -> None:
     """The next format may append fields; this reader leaves them out."""
-    value = bytes((FORMAT + 1,)) + msgspec.msgpack.encode([1, 2, 3, 4, 5, 6, "more"])
+    value = bytes((FORMAT + 1,)) + msgspec.msgpack.encode([1, 2, 3, 4, 5, 6, "/bin/sh", b"32 bytes", "more"])
 
-    assert TermRecord(1, 2, 3, 4, 5, 6) == decode_record(value)
+    assert TermRecord(1, 2, 3, 4, 5, 6, "/bin/sh", b"32 bytes") == decode_record(value)
 
 
 @pytest.mark.parametrize(

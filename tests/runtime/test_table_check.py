@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.core.new_terms import StateFormatError
+from app.core.state_format import StateFormatError
 from app.errors import SettingsError
 from app.runtime.database import OFFSET_KEY
 from app.runtime.table_check import check_tables
