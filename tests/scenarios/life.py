@@ -53,6 +53,7 @@ class Event:
         at_ns: Its `@timestamp`.
         day: Of the scenario.
         scene: Name of the scene whose step it tells of.
+        id: Its `event.id`, unique on its host.
         value: The record's bytes.
     """
 
@@ -60,6 +61,7 @@ class Event:
     at_ns: int
     day: int
     scene: str
+    id: str
     value: bytes
 
 
@@ -100,20 +102,16 @@ def events_of(story: Story, name: str) -> list[Event]:
     moments = [moment for moment in Table(programs, _BEGIN_NS - DAY).moments(trace) if moment.at_ns >= _BEGIN_NS]
     chunks = merged(moments) if story.merges else [(moment,) for moment in moments]
     arriving = sorted(_arriving(chunks), key=lambda pair: pair[0])
-    return [
-        Event(
-            arrives_ns,
-            chunk[0].at_ns,
-            (chunk[0].at_ns - _BEGIN_NS) // DAY + 1,
-            scenes[_told(chunk)],
-            raw(document(number, chunk, host)),
-        )
-        for number, (arrives_ns, chunk) in enumerate(arriving, 1)
-    ]
+    return [_event(number, arrives_ns, chunk, scenes, host) for number, (arrives_ns, chunk) in enumerate(arriving, 1)]
 
 
-def _told(chunk: Sequence[Moment]) -> tuple[int, int]:
-    return chunk[0].process.pid, chunk[0].at_ns
+def _event(
+    number: int, arrives_ns: int, chunk: tuple[Moment, ...], scenes: dict[tuple[int, int], str], host: Host
+) -> Event:
+    at_ns, pid = chunk[0].at_ns, chunk[0].process.pid
+    written = document(number, chunk, host)
+    day = (at_ns - _BEGIN_NS) // DAY + 1
+    return Event(arrives_ns, at_ns, day, scenes[pid, at_ns], written["event"]["id"], raw(written))
 
 
 def _arriving(chunks: Sequence[tuple[Moment, ...]]) -> Iterator[tuple[int, tuple[Moment, ...]]]:
