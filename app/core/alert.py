@@ -16,8 +16,10 @@ from app.core.event import JsonObject, ProcessEvent
 from app.core.evidence import Evidence, baseline_fields, lineage_fields, path_text
 from app.core.family import ROOT
 from app.core.lineage import Lineage, Relation
-from app.core.new_terms import MAX_VALUE_BYTES, Assessment, Term, encode_term, host_key
+from app.core.new_terms import Assessment, Term, encode_term, host_key
 from app.core.rule import Rule, Threat
+from app.core.shown import is_long
+from app.core.shown import shown as shown
 
 FORGED: Final = frozenset({"kibana", "signal", "detector", "@metadata"})
 """Top-level names of a source event that would pass as ours or as a shipper's; they are stripped."""
@@ -148,7 +150,7 @@ def build_alert(
     detector["lineage"], is_cut = lineage_fields(evidence.lineage)
     detector["baseline"] = baseline_fields(assessment.before, evidence)
     truncated = [
-        *(["detector.term", "kibana.alert.new_terms"] if any(map(_is_long, term)) else []),
+        *(["detector.term", "kibana.alert.new_terms"] if any(map(is_long, term)) else []),
         *(["detector.lineage"] if is_cut else []),
         *body.cuts,
     ]
@@ -266,17 +268,6 @@ def reason(rule: Rule, term: Term, occurrence: Occurrence, assessment: Assessmen
     on_host = f" on host {shown(host)}" if host else ""
     below = f", below {ROOT} ({path_text(lineage)})" if lineage.relation is Relation.DESCENDANT else ""
     return f"{parent} started {program}{as_user}{on_host}{below}{what}: {novelty}."
-
-
-def shown(value: str) -> str:
-    """A value for a document of ours: as it is, or where it is over-long its beginning and its SHA-256."""
-    if not _is_long(value):
-        return value
-    return f"{value[:CUT_TEXT]}… (sha256:{hashlib.sha256(value.encode()).hexdigest()})"
-
-
-def _is_long(value: str) -> bool:
-    return len(value.encode()) > MAX_VALUE_BYTES
 
 
 def _key(rule: Rule, term: Term, event: ProcessEvent) -> bytes:

@@ -116,6 +116,7 @@ class Installation:
             "alerts": f"{self._prefix}.alerts",
             "dead-letters": f"{self._prefix}.dead-letters",
             "changelog": f"{self._prefix}-new_terms-changelog",
+            "lineage-changelog": f"{self._prefix}-lineage-changelog",
         }
 
     def create_sources(self) -> None:
