@@ -112,8 +112,8 @@ def _kind(reader: _Reader, node: yaml.Node, scenes: tuple[Scene, ...]) -> Kind:
         place.wrong("kind is attack or benign")
     if attacks != (kind == "attack"):
         place.wrong("an attack, and no benign story, has a scene with attack: true")
-    if not attacks and all(len(scene.days) < _BENIGN_DAYS for scene in scenes):
-        place.wrong(f"a benign story has a scene that is played on {_BENIGN_DAYS} days or more")
+    if not attacks and any(len(scene.days) < _BENIGN_DAYS for scene in scenes):
+        place.wrong(f"every scene of a benign story is played on {_BENIGN_DAYS} days or more")
     return "attack" if attacks else "benign"
 
 

@@ -96,6 +96,13 @@ def test_file_without_content_or_form_is_refused(tmp_path: Path, text: str, said
     assert refusal(tmp_path, text).startswith(said)
 
 
+def test_benign_scene_of_two_days_is_refused(tmp_path: Path) -> None:
+    """Silence after the first day is only shown by days after it."""
+    benign = GOOD.replace("kind: attack", "kind: benign").replace("    attack: true\n", "")
+
+    assert "play.yaml:2: every scene of a benign story is played on 3 days or more" == refusal(tmp_path, benign)
+
+
 def test_step_of_what_has_ended_is_refused(tmp_path: Path) -> None:
     """A process does nothing after its end, neither by `lasts` nor by `ends`."""
     step = "      - {id: sh, at: 0, parent: daemon, exe: /bin/sh, args: sh -c id, lasts: 0.5}\n"
