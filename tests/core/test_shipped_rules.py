@@ -114,6 +114,7 @@ def test_only_executions_on_linux_count(overrides: dict[str, Any]) -> None:
         ("/usr/bin/sort", "/bin/sh"),
         ("/usr/bin/stat", "/bin/sh"),
         ("/bin/readlink", "/bin/sh"),
+        ("/usr/bin/systemd-tty-ask-password-agent", "/usr/bin/systemctl"),
         *((f"/usr/bin/{name}", "/usr/sbin/update-exim4.conf") for name in (*HELPED, "grep")),
         *((f"/bin/{name}", "/usr/sbin/update-exim4.conf") for name in HELPED),
     ],
@@ -257,6 +258,20 @@ def test_program_called_exim4_does_not_hide_what_it_starts() -> None:
     assert {DESCENDANT, PATH} == matching("/tmp/exim4", "/bin/bash", "bash", process__group_leader__name="exim4")
     assert {CHILD} == matching("/usr/bin/wget", "/tmp/exim4")
     assert {CHILD, PATH} == matching("/tmp/x", "/tmp/exim4")
+
+
+@pytest.mark.parametrize(
+    ("executable", "parent"),
+    [
+        ("/usr/bin/systemd-tty-ask-password-agent", "/bin/sh"),
+        ("/usr/bin/systemd-tty-ask-password-agent", "/tmp/systemctl"),
+        ("/usr/bin/less", "/usr/bin/systemctl"),
+        ("/usr/bin/chmod", "/usr/bin/systemctl"),
+    ],
+)
+def test_password_agent_belongs_to_systemctl(executable: str, parent: str) -> None:
+    """Each of both without the other is news: a pager of systemctl's gives a shell."""
+    assert {DESCENDANT} == matching(executable, parent)
 
 
 def test_missing_names_do_not_exclude() -> None:

@@ -131,7 +131,9 @@ def is_descendant(event: Event) -> bool:
     """The descendant rule's query, spelled out."""
     executable, name = at(event, "process.executable"), at(event, "process.name")
     by_helper = at(event, "process.parent.executable") == "/usr/sbin/update-exim4.conf"
-    quiet = name in TOOLS or (by_helper and name in HELPED)
+    by_systemctl = at(event, "process.parent.executable") in {"/usr/bin/systemctl", "/bin/systemctl"}
+    agent = by_systemctl and name == "systemd-tty-ask-password-agent"
+    quiet = name in TOOLS or (by_helper and name in HELPED) or agent
     return (
         is_execution(event)
         and has_exim4_leader(event)
