@@ -1,4 +1,4 @@
-"""What the table must hold at the end of a run, and what its changelog says. Pure."""
+"""What the new-terms table must hold at the end of a run, and what its changelog says. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from app.core.baseline import BaselineRecord, decode_baseline, is_baseline_key
+from app.core.dead_letter import DeadLetter
 from app.core.engine import Arrival, Engine
-from app.core.new_terms import TermRecord, decode_record, term_key
+from app.core.new_terms import TermRecord, decode_record
+from app.tools.history import History
 
 
 class Entry(NamedTuple):
@@ -18,53 +21,64 @@ class Entry(NamedTuple):
     value: bytes | None
 
 
-def expected_state(engine: Engine, values: Iterable[bytes]) -> dict[bytes, TermRecord]:
-    """What the pure core remembers of every term after records in this order."""
-    table: dict[bytes, TermRecord] = {}
+State = TermRecord | BaselineRecord
+"""What the table keeps under a key."""
+
+
+def expected_state(engine: Engine, values: Iterable[bytes]) -> dict[bytes, State]:
+    """What the pure core remembers of every term, and of every rule's baseline, after records in this order."""
+    remembered = History(engine)
     now = time.time_ns()
     candidates = (value for value in values if engine.needles.is_candidate(value))
     for offset, value in enumerate(candidates):
         examination = engine.examine(value, None)
         for route in examination.routes():
-            for rule, term in examination.due(route):
-                key = term_key(rule.id, rule.fields, term)
-                known = table.get(key)
-                # Rules and routes share a record's offset, but no term.
-                judged = engine.judge(rule, term, examination, known, Arrival(0, offset, now, {}), value, now)
-                table[key] = judged.assessment.record  # type: ignore[union-attr]  # a dead letter here is a fault
-    return table
+            # Rules and routes share a record's offset, but no term.
+            judged = remembered.judge(value, examination, route, Arrival(0, offset, now, {}), now)
+            assert not any(isinstance(one, DeadLetter) for one in judged)
+    return {**remembered.terms, **remembered.baselines}
 
 
-def folded(entries: Iterable[Entry]) -> dict[tuple[int, bytes], TermRecord]:
+def folded(entries: Iterable[Entry]) -> dict[tuple[int, bytes], State]:
     """The newest value of each key of each partition."""
-    found: dict[tuple[int, bytes], TermRecord] = {}
+    found: dict[tuple[int, bytes], State] = {}
     for entry in entries:
         if entry.value is None:
             found.pop((entry.partition, entry.key), None)
         else:
-            found[entry.partition, entry.key] = decode_record(entry.value)
+            decode = decode_baseline if is_baseline_key(entry.key) else decode_record
+            found[entry.partition, entry.key] = decode(entry.value)
     return found
 
 
-def wrong_state(
-    expected: Mapping[bytes, TermRecord], found: Mapping[tuple[int, bytes], TermRecord], *, whole: bool
-) -> list[str]:
-    """Terms that the table remembers otherwise than the pure core, one sentence each.
+def wrong_state(expected: Mapping[bytes, State], found: Mapping[tuple[int, bytes], State], *, whole: bool) -> list[str]:
+    """Terms and baselines that the table remembers otherwise than the pure core, one sentence each.
 
     Args:
         expected: By key.
         found: By partition and key.
-        whole: Every term must be there; else only those are compared that are.
+        whole: Every one must be there; else only those are compared that are.
     """
     wrong = []
     for (partition, key), record in found.items():
-        where = f"state of term {key!r} in partition {partition}"
+        where = f"state of {key!r} in partition {partition}"
         due = expected.get(key)
         if due is None:
             wrong.append(f"{where}: nobody expects it")
-        elif (due.first_seen, due.last_seen) != (record.first_seen, record.last_seen) or record.count < due.count:
+        elif not _agree(due, record):
             wrong.append(f"{where}: {record}, must be {due}")
     if whole:
         there = {key for _, key in found}
-        wrong += [f"state of term {key!r}: it is not there" for key in expected if key not in there]
+        wrong += [f"state of {key!r}: it is not there" for key in expected if key not in there]
     return wrong
+
+
+def _agree(due: State, record: State) -> bool:
+    """Whether a record is as it must be. Matches may be counted more than once, terms of a baseline may not."""
+    if isinstance(due, BaselineRecord) or isinstance(record, BaselineRecord):
+        return _watched(due) == _watched(record)
+    return (due.first_seen, due.last_seen) == (record.first_seen, record.last_seen) and record.count >= due.count
+
+
+def _watched(state: State) -> tuple[int, int] | None:
+    return (state.since, state.terms) if isinstance(state, BaselineRecord) else None

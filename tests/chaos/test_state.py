@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.core.baseline import BaselineRecord, encode_baseline, host_baseline_key
 from app.core.new_terms import TermRecord, encode_record
 from tests.broker.history import history
 from tests.chaos.state import Entry, expected_state, folded, wrong_state
@@ -33,9 +34,24 @@ def test_missing_and_unknown_terms_are_found() -> None:
     assert 1 == len(wrong_state({}, {(0, b"k"): DUE}, whole=False))
 
 
+def test_each_difference_of_a_baseline_is_found() -> None:
+    """It counts every term once, whatever was replayed."""
+    key = host_baseline_key("a-rule", ("host.id",), "mail01")
+    due = BaselineRecord(10, 3, 20, 1, 5, b"digest")
+    others = (due, BaselineRecord(10, 3, 99, 2, 0, b"other"), BaselineRecord(10, 4, 20, 1, 5, b"digest"))
+    wrong = [
+        len(wrong_state({key: due}, folded([Entry(0, key, encode_baseline(one))]), whole=True))
+        for one in (*others, BaselineRecord(9, 3, 20, 1, 5, b"digest"))
+    ]
+    assert [0, 0, 1, 1] == wrong
+
+
 def test_state_has_every_term_that_alerts() -> None:
-    """Each alert needs a term, and a term comes at least once."""
+    """Each alert needs a term, and a term comes at least once; every host has a baseline by each rule that matched."""
     sent = history(4, 200, noise=100, hosts=20)
-    state = expected_state(default_engine(), [record.value for record in sent])
+    found = expected_state(default_engine(), [record.value for record in sent])
+    state = [one for one in found.values() if isinstance(one, TermRecord)]
+    counted = sum(one.terms for one in found.values() if isinstance(one, BaselineRecord))
+    assert len(state) == counted
     assert len(state) <= len(frozenset().union(*(fate.alerts for fate in fates(sent).values())))
     assert 10 < len(state)
