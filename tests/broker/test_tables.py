@@ -16,7 +16,7 @@ from app.core.ring import SLOTS
 from app.errors import BrokenTableError, SettingsError
 from app.runtime.database import OFFSET_KEY, tables_folder
 from app.runtime.rebuild import Rebuild, RecoveryProgress
-from app.runtime.table_kind import lineage
+from app.runtime.table_kind import NEW_TERMS, lineage
 from tests.broker.history import Sent, history, replayed
 from tests.broker.installation import PARTITIONS, Installation
 from tests.broker.records import Outgoing, produce, read_topic
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.runtime.database import Databases
+    from app.runtime.table_kind import TableKind
     from tests.broker.fixtures import GivenKafka
     from tests.broker.kafka import Kafka
     from tests.broker.worker import Worker
@@ -242,17 +243,21 @@ def test_held_database_refuses_the_start(kafka: Kafka | GivenKafka, topic_prefix
         held.close()
 
 
-def test_damage_met_while_judging_ends_the_worker(kafka: Kafka | GivenKafka, topic_prefix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [NEW_TERMS, lineage(SLOTS)], ids=lambda kind: kind.name)
+def test_damage_met_while_judging_ends_the_worker(
+    kafka: Kafka | GivenKafka, topic_prefix: str, tmp_path: Path, kind: TableKind
+) -> None:
     """With 11 and a mark, before anything is committed that was judged by it; the next start rebuilds and goes on."""
     with _stream(kafka, topic_prefix, tmp_path / "data", 52, 2, repeats=True) as stream:
         worker = stream.worker()
         stream.judge(worker)
+        databases = databases_in(tables_folder(stream.data_dir), kind)
         for partition in range(PARTITIONS):
-            _keep_offset_apart(stream.databases, partition)
+            _keep_offset_apart(databases, partition)
         worker.start()
         worker.wait_ready()
         for partition in range(PARTITIONS):
-            overwrite_with_noise(stream.databases.path(partition))
+            overwrite_with_noise(databases.path(partition))
         stream.play()
         assert BrokenTableError.exit_code == worker.wait_end(_TIMEOUT_S), worker.tail()
         assert "is damaged: Corruption" in worker.output()
