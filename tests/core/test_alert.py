@@ -28,7 +28,7 @@ from app.core.baseline import Baseline
 from app.core.clock import Clock
 from app.core.duration import SECOND, parse_duration
 from app.core.event import JsonObject, decode
-from app.core.evidence import Evidence
+from app.core.evidence import Evidence, gather
 from app.core.lineage import trace
 from app.core.new_terms import Assessment, Sighting, TermRecord, Verdict, encode_term, terms_of
 from app.core.rule import Rule
@@ -56,7 +56,8 @@ def occurrence(record: bytes, clock: Clock | None = None, source: JsonObject = S
 
 def grounds(found: Occurrence, baseline: Baseline | None = None) -> Evidence:
     """Make the evidence that an occurrence brings by itself."""
-    return Evidence(Sighting(found.clock.time, 1, 0, NOON), trace(found.event, found.clock.time), baseline)
+    sighting = Sighting(found.clock.time, 1, 0, NOON)
+    return gather(RULE.query, found.event, sighting, trace(found.event, found.clock.time), baseline)
 
 
 def alert(
@@ -276,6 +277,22 @@ def test_fields_of_ours_say_how_it_was_judged() -> None:
             ],
         },
         "baseline": {},
+        "clauses": [
+            {
+                "clause": "process.parent.name:exim4",
+                "result": True,
+                "values": {"process.parent.name": ["exim4"]},
+            },
+            {"clause": "not process.name:grep", "result": True, "values": {"process.name": ["sh"]}},
+        ],
+        "assessment": {
+            "level": "medium",
+            "score": 30,
+            "reasons": [
+                {"code": "interpreter", "points": 20, "detail": "sh is a shell"},
+                {"code": "inline_code", "points": 10, "detail": "it is told to run: id"},
+            ],
+        },
     } == document(record)["detector"]
 
 

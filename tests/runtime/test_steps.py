@@ -67,7 +67,7 @@ class Recorder:
         """Note an alert, after a while."""
         self._sending += 1
         self.most_at_once = max(self.most_at_once, self._sending)
-        for _ in range(20):
+        for _turn in range(20):
             await asyncio.sleep(0)
         await self._note("alert", alert.id)
         self._sending -= 1
