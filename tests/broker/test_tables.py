@@ -12,11 +12,10 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from app.core.ring import SLOTS
 from app.errors import BrokenTableError, SettingsError
 from app.runtime.database import OFFSET_KEY, tables_folder
 from app.runtime.rebuild import Rebuild, RecoveryProgress
-from app.runtime.table_kind import NEW_TERMS, lineage
+from app.runtime.table_kind import LINEAGE, NEW_TERMS
 from tests.broker.history import Sent, history, replayed
 from tests.broker.installation import PARTITIONS, Installation
 from tests.broker.records import Outgoing, produce, read_topic
@@ -165,8 +164,7 @@ def test_processes_are_rebuilt_with_all_that_is_derived(
     Broken in four ways; ahead of the changelog; gone. Each partition holds the ring of one host, which turns.
     """
     folder = tables_folder(tmp_path / "data")
-    kind = lineage(_SLOTS)
-    databases = databases_in(folder, kind)
+    databases = databases_in(folder, LINEAGE)
     now = time.time_ns()
     rings = [processes(f"host-{number}", range(2 * _SLOTS), _SLOTS, now) for number in range(PARTITIONS)]
     expected = [entries_of(changes) for changes in rings]
@@ -213,7 +211,7 @@ def test_processes_of_a_history_are_in_the_changelog(
     """What a worker wrote live, it would rebuild: database and changelog say the same, up to the same offset."""
     with _stream(kafka, topic_prefix, tmp_path / "data", 53, 1) as stream:
         stream.judge(stream.worker())
-        databases = databases_in(tables_folder(stream.data_dir), lineage(SLOTS))
+        databases = databases_in(tables_folder(stream.data_dir), LINEAGE)
         changelog = stream.installation.names["lineage-changelog"]
         records = read_topic(kafka.brokers, changelog)
         written = [
@@ -243,7 +241,7 @@ def test_held_database_refuses_the_start(kafka: Kafka | GivenKafka, topic_prefix
         held.close()
 
 
-@pytest.mark.parametrize("kind", [NEW_TERMS, lineage(SLOTS)], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [NEW_TERMS, LINEAGE], ids=lambda kind: kind.name)
 def test_damage_met_while_judging_ends_the_worker(
     kafka: Kafka | GivenKafka, topic_prefix: str, tmp_path: Path, kind: TableKind
 ) -> None:
