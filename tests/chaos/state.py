@@ -1,32 +1,37 @@
-"""What the new-terms table must hold at the end of a run, and what its changelog says. Pure."""
+"""What the tables must hold at the end of a run, and what their changelogs say. Pure."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple
 
 from app.core.baseline import BaselineRecord, decode_baseline, is_baseline_key
 from app.core.dead_letter import DeadLetter
 from app.core.engine import Arrival, Engine
 from app.core.new_terms import TermRecord, decode_record
+from app.core.process import Process
+from app.core.ring import Remembered, applied_at
+from app.core.state_format import StateFormat
 from app.tools.history import History
+
+_PROCESSES: Final = StateFormat(Remembered, "lineage")
 
 
 class Entry(NamedTuple):
-    """A record of the changelog; without a value it deletes."""
+    """A record of a changelog; without a value it deletes."""
 
     partition: int
     key: bytes
     value: bytes | None
 
 
-State = TermRecord | BaselineRecord
-"""What the table keeps under a key."""
+State = TermRecord | BaselineRecord | Process
+"""What a table keeps under a key. Of a process what is known of it; its slot says how often it was replayed as well."""
 
 
 def expected_state(engine: Engine, values: Iterable[bytes]) -> dict[bytes, State]:
-    """What the pure core remembers of every term, and of every rule's baseline, after records in this order."""
+    """What the pure core remembers of every term, rule's baseline and process, after records in this order."""
     remembered = History(engine)
     now = time.time_ns()
     candidates = (value for value in values if engine.needles.is_candidate(value))
@@ -36,23 +41,34 @@ def expected_state(engine: Engine, values: Iterable[bytes]) -> dict[bytes, State
             # Rules and routes share a record's offset, but no term.
             judged = remembered.judge(value, examination, route, Arrival(0, offset, now, {}), now)
             assert not any(isinstance(one, DeadLetter) for one in judged)
-    return {**remembered.terms, **remembered.baselines}
+    processes = {key: process for key, value in remembered.processes.items() if (process := process_of(key, value))}
+    return {**remembered.terms, **remembered.baselines, **processes}
 
 
-def folded(entries: Iterable[Entry]) -> dict[tuple[int, bytes], State]:
-    """The newest value of each key of each partition."""
+def term_of(key: bytes, value: bytes) -> State:
+    """What an entry of the new-terms table says."""
+    return decode_baseline(value) if is_baseline_key(key) else decode_record(value)
+
+
+def process_of(key: bytes, value: bytes) -> Process | None:
+    """What an entry of the lineage table says; None of one that is derived."""
+    return None if applied_at(key, value) is None else _PROCESSES.decode(value).process
+
+
+def folded(entries: Iterable[Entry], read: Callable[[bytes, bytes], State | None]) -> dict[tuple[int, bytes], State]:
+    """The newest value of each key of each partition of a changelog, as `read` gives it."""
     found: dict[tuple[int, bytes], State] = {}
     for entry in entries:
-        if entry.value is None:
+        state = None if entry.value is None else read(entry.key, entry.value)
+        if state is None:
             found.pop((entry.partition, entry.key), None)
         else:
-            decode = decode_baseline if is_baseline_key(entry.key) else decode_record
-            found[entry.partition, entry.key] = decode(entry.value)
+            found[entry.partition, entry.key] = state
     return found
 
 
 def wrong_state(expected: Mapping[bytes, State], found: Mapping[tuple[int, bytes], State], *, whole: bool) -> list[str]:
-    """Terms and baselines that the table remembers otherwise than the pure core, one sentence each.
+    """What the tables remember otherwise than the pure core, one sentence each.
 
     Args:
         expected: By key.
@@ -75,10 +91,8 @@ def wrong_state(expected: Mapping[bytes, State], found: Mapping[tuple[int, bytes
 
 def _agree(due: State, record: State) -> bool:
     """Whether a record is as it must be. Matches may be counted more than once, terms of a baseline may not."""
-    if isinstance(due, BaselineRecord) or isinstance(record, BaselineRecord):
-        return _watched(due) == _watched(record)
-    return (due.first_seen, due.last_seen) == (record.first_seen, record.last_seen) and record.count >= due.count
-
-
-def _watched(state: State) -> tuple[int, int] | None:
-    return (state.since, state.terms) if isinstance(state, BaselineRecord) else None
+    if isinstance(due, TermRecord) and isinstance(record, TermRecord):
+        return (due.first_seen, due.last_seen) == (record.first_seen, record.last_seen) and record.count >= due.count
+    if isinstance(due, BaselineRecord) and isinstance(record, BaselineRecord):
+        return (due.since, due.terms) == (record.since, record.terms)
+    return due == record
