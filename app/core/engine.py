@@ -245,6 +245,8 @@ class Engine:
                 body = examination.bodies[room] = build_body(examination.event, room)
             alert = build_alert(rule, term, body, occurrence, assessment, evidence, made_at, maker)
             return Judgement(assessment, written, alert)
+        except StateFormatError:
+            raise
         except Exception as error:  # noqa: BLE001 — see examine
             return _internal_error(error, rule.id)
 
@@ -260,10 +262,11 @@ class Engine:
             if examination.event is None:
                 return DeadLetter("internal_error", "a member without event was to be remembered")
             clock = arrival.taken_at if examination.clock is None else examination.clock.time
-            over = parent(examination.event)
+            clock = min(clock, arrival.taken_at + self.standards.max_future_skew)
+            over = parent(examination.event, clock)
             if over is not None:
                 ring.heard_of(over)
-            ring.saw(executed(examination.event, min(clock, arrival.taken_at + self.standards.max_future_skew)))
+            ring.saw(executed(examination.event, clock))
         except StateFormatError:
             raise
         except Exception as error:  # noqa: BLE001 — see examine
