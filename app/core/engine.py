@@ -263,10 +263,7 @@ class Engine:
                 return DeadLetter("internal_error", "a member without event was to be remembered")
             clock = arrival.taken_at if examination.clock is None else examination.clock.time
             clock = min(clock, arrival.taken_at + self.standards.max_future_skew)
-            over = parent(examination.event, clock)
-            if over is not None:
-                ring.heard_of(over)
-            ring.saw(executed(examination.event, clock))
+            ring.remember(executed(examination.event, clock), parent(examination.event, clock))
         except StateFormatError:
             raise
         except Exception as error:  # noqa: BLE001 — see examine
