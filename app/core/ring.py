@@ -43,7 +43,7 @@ class Remembered(msgspec.Struct, array_like=True, frozen=True):
 
     Attributes:
         slot: The slot it was given last.
-        applied_at: When the matches topic took the event that referred to it last, nanoseconds since 1970.
+        applied_at: When the matches topic took the latest event it was written for, nanoseconds since 1970.
         process: What is known of it.
     """
 
@@ -99,31 +99,32 @@ class Ring:
         The process is always written, since its last changelog record may be lost; the parent where it is not known
         as well, or is about to be forgotten, or the event comes again.
         """
-        found = None if seen.entity_id is None else self._find(seen.entity_id)
-        if over is not None and over.entity_id is not None and over.entity_id != seen.entity_id:
-            self._hear_of(over.entity_id, over, comes_again=found is not None and self._taken_at <= found.applied_at)
-        if seen.entity_id is not None:
-            self._place(seen.entity_id, merged(None if found is None else found.process, seen))
+        entity_id = seen.entity_id
+        found = None if entity_id is None else self._find(entity_id)
+        if over is not None and over.entity_id is not None and over.entity_id != entity_id:
+            comes_again = found is not None and self._taken_at <= found.applied_at
+            stays = entity_id is not None and self._has_slot(entity_id, self._head())
+            self._hear_of(over.entity_id, over, comes_again=comes_again, stays=stays)
+        if entity_id is not None:
+            self._place(entity_id, seen, found)
 
-    def _hear_of(self, entity_id: str, process: Process, *, comes_again: bool) -> None:
+    def _hear_of(self, entity_id: str, process: Process, *, comes_again: bool, stays: bool) -> None:
+        """Remember a parent; `stays` where no slot will be given to the process itself."""
         found = self._find(entity_id)
         if found is None:
-            self._place(entity_id, process)
+            self._place(entity_id, process, None)
             return
-        together = merged(found.process, process)
         is_old = self._taken_at - found.applied_at > _REFRESH
-        if is_old or together != found.process or self._is_going(entity_id, found.slot):
-            self._place(entity_id, together)
+        is_going = not stays and 2 * ((self._head() - found.slot) % self._slots) >= self._slots
+        is_going = is_going or not self._has_slot(entity_id, found.slot)
+        if is_old or is_going or merged(found.process, process) != found.process:
+            self._place(entity_id, process, found)
         elif comes_again:
             # As it is: the process that is written after it names the latest slot again.
-            self._last = self._head()
             self._change(self._key(_PROCESS, _entity(entity_id)), _FORMAT.encode(found))
 
-    def _is_going(self, entity_id: str, slot: int) -> bool:
-        """Whether a process's slot is soon given away, or is not its own any more."""
-        if slot >= self._slots or (self._head() - slot) % self._slots > self._slots // 2:
-            return True
-        return self._get(self._key(_SLOT, _slot(slot))) != _entity(entity_id)
+    def _has_slot(self, entity_id: str, slot: int) -> bool:
+        return 0 <= slot < self._slots and self._get(self._key(_SLOT, _slot(slot))) == _entity(entity_id)
 
     def _find(self, entity_id: str) -> Remembered | None:
         value = self._get(self._key(_PROCESS, _entity(entity_id)))
@@ -132,12 +133,12 @@ class Ring:
         found = _FORMAT.decode(value)
         return None if self._taken_at - found.applied_at > RETENTION else found
 
-    def _place(self, entity_id: str, process: Process) -> None:
+    def _place(self, entity_id: str, process: Process, found: Remembered | None) -> None:
         """Give a process the next slot, whose occupant goes unless it has moved on since; or leave it the latest."""
         entity = _entity(entity_id)
         key = self._key(_PROCESS, entity)
         slot = self._head()
-        if slot < 0 or slot >= self._slots or self._get(self._key(_SLOT, _slot(slot))) != entity:
+        if not self._has_slot(entity_id, slot):
             slot = (slot + 1) % self._slots
             occupant = self._get(self._key(_SLOT, _slot(slot)))
             if occupant is not None and occupant != entity:
@@ -146,7 +147,11 @@ class Ring:
                 if value is not None and _PLACE.decode(value).slot == slot:
                     self._change(old, None)
         self._last = slot
-        self._change(key, _FORMAT.encode(Remembered(slot, self._taken_at, process)))
+        record = Remembered(slot, self._taken_at, process)
+        if found is not None:
+            # Never back in time: else what follows in a replay would not be known as coming again.
+            record = Remembered(slot, max(found.applied_at, self._taken_at), merged(found.process, process))
+        self._change(key, _FORMAT.encode(record))
 
     def _change(self, key: bytes, value: bytes | None) -> None:
         self.changes.append((key, value))
@@ -202,9 +207,9 @@ def is_stray(key: bytes, value: bytes, read: Read, slots: int, now: int, keep: i
     if occupant is None:
         return True
     found = _PLACE.decode(occupant)
-    if kind == _HEAD:
-        return now - found.applied_at > keep
-    return found.slot >= slots or slot != _slot(found.slot)
+    if now - found.applied_at > keep:
+        return True
+    return kind == _SLOT and (found.slot >= slots or slot != _slot(found.slot))
 
 
 def _occupant(start: bytes, host: bytes, slot: bytes, read: Read) -> bytes | None:
