@@ -96,13 +96,13 @@ def executed(event: ProcessEvent, clock: int) -> Process:
 
 
 def parent(event: ProcessEvent, clock: int) -> Process | None:
-    """The parent as the event describes it; None where it names none. `clock` is the event's time."""
+    """The parent as the event describes it; None where it says no more than an id. `clock` is the event's time."""
     found = _described(event, "process.parent", clock, is_told=True)
     ids = ancestor_ids(event)
     entity_id = found.entity_id or next(iter(ids), None)
     grandparent = ids[1] if len(ids) > 1 and ids[0] == entity_id else found.parent_id
     found = msgspec.structs.replace(found, entity_id=entity_id, parent_id=grandparent)
-    return found if found.entity_id or found.image.name or found.image.executable else None
+    return found if found.image.name or found.image.executable else None
 
 
 def leaders(event: ProcessEvent, clock: int) -> tuple[Process, ...]:
