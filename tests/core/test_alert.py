@@ -26,12 +26,13 @@ from app.core.alert import (
 )
 from app.core.baseline import Baseline
 from app.core.clock import Clock
+from app.core.document import encode_document
 from app.core.duration import SECOND, parse_duration
 from app.core.event import JsonObject, decode
 from app.core.evidence import Evidence
 from app.core.lineage import Lineage, Link, Origin, Relation, trace
 from app.core.new_terms import Assessment, Sighting, TermRecord, Verdict, encode_term, terms_of
-from app.core.process import MAX_ANCESTORS, MAX_ARGS, MAX_ARGS_TEXT, MAX_TEXT, Image, Process
+from app.core.process import MAX_ANCESTORS, MAX_ARGS_TEXT, MAX_TEXT, Image, Process
 from app.core.rule import Rule
 from tests.core.rules import RULE_FILE, rule
 from tests.events import ABSENT, TIME, event, raw
@@ -634,48 +635,36 @@ def test_alert_of_the_largest_term_fits() -> None:
     assert len(alert(record, of=of).value) <= MIN_ALERT_BYTES
 
 
-def test_alert_with_the_largest_evidence_fits() -> None:
-    """Term, lineage and baseline each as large as they become, of a rule with as much text as one may have."""
+@pytest.mark.parametrize("description", [100, 2_400, 10_600])
+def test_alert_with_the_largest_evidence_fits(description: int) -> None:
+    """Term, lineage and baseline as large as they become, beside as much of the event as its rule leaves room for."""
     name = "\x01" * 1024
     text = "\x01" * MAX_TEXT + "…"
-    args = ("\x01" * (MAX_ARGS_TEXT - MAX_ARGS), *["\x01"] * MAX_ARGS)
-    process = Process(text, (Image(NOON, text, text, args, text, text, text),), text, text, text)
-    links = (Link(process, Origin.SEEN, (text,) * 4, text),) * (MAX_ANCESTORS + 7)
-    lineage = Lineage(links, Relation.DESCENDANT, 9, complete=True)
-    record = raw(
-        event(
-            name=name,
-            host=name,
-            host__name=name,
-            user__name=name,
-            process__executable=name,
-            process__parent__name=name,
-            event__id=name,
-            data_stream={"type": name, "dataset": name, "namespace": name},
-            more={f"k{n}": "v" for n in range(50_000)},
-        )
-    )
-    of = rule(fields=("host.id", "process.name", "process.executable"))
-    of = replace(of, spec=msgspec.structs.replace(of.spec, description="\x01" * 5_000, triage=("\x01" * 1_000,) * 4))
-    found = occurrence(record)
+    image = Image(NOON, text, text, ("\x01" * MAX_ARGS_TEXT,), text, text, text)
+    process = Process(text, (image,), text, text, text)
+    names = {f"{field}.name": name for field in ("host", "user", "process", "process.parent")}
+    streams = {f"data_stream.{field}": name for field in ("type", "dataset", "namespace")}
+    fields = {**names, **streams, "event.id": name, "x": {"a": name, "b": name}}
+    of = rule(fields=("host.id", "x.a", "x.b"))
+    of = replace(of, spec=msgspec.structs.replace(of.spec, description="\x01" * description))
+    room = room_for_body(of, MAKER)
     before = TermRecord(NOON - SECOND, NOON - SECOND, 2**62, NOON, 1, 0, text, b"\x01" * 32)
     now = Sighting(NOON, 1, 0, NOON, "\x02" + text[1:], b"\x02" * 32)
-    value = build_alert(
-        of,
-        terms_of(found.event, of.fields).terms[0],
-        build_body(found.event, room_for_body(of, MAKER)),
-        found,
-        replace(UNKNOWN, before=before),
-        Evidence(now, lineage, Baseline(1, 2**62)),
-        NOON,
-        MAKER,
-    ).value
-    detector = json.loads(value)["detector"]
+    smallest = build_body(decode(raw(event(host=name, **fields))), 10**6)
+    rest = room - sum(len(encode_document(part)) for part in (smallest.source, smallest.original))
+    found = occurrence(raw(event(host=name, **fields, more={f"k{n:06}": "v" for n in range(rest // 14 - 1)})))
+    body = build_body(found.event, room)
 
-    assert len(value) <= MIN_ALERT_BYTES
-    assert "detector.lineage" in detector["truncated"]
-    assert MAX_ANCESTORS + 7 == len(detector["lineage"]["processes"])
-    assert {"before", "now"} == set(detector["baseline"]["term"]["executable"])
+    lengths = []
+    for links in range(1, MAX_ANCESTORS + 8):
+        lineage = Lineage(
+            (Link(process, Origin.SEEN, (text,) * 4, text),) * links, Relation.DESCENDANT, 9, complete=True
+        )
+        evidence = Evidence(now, lineage, Baseline(1, 2**62))
+        term = terms_of(found.event, of.fields).terms[0]
+        made = build_alert(of, term, body, found, replace(UNKNOWN, before=before), evidence, NOON, MAKER)
+        lengths.append(len(made.value))
+    assert max(lengths) <= MIN_ALERT_BYTES
 
 
 def test_rule_without_steps_has_no_note() -> None:
