@@ -15,6 +15,8 @@ OPERATOR=${OPERATOR-User:eximwatch-operator}
 PRODUCER=${PRODUCER-}
 ANALYST=${ANALYST-}
 KAFKA_ACLS=${KAFKA_ACLS:-kafka-acls.sh}
+CHANGELOGS="$PREFIX-new_terms-changelog $PREFIX-lineage-changelog"
+OURS="$PREFIX.matches $PREFIX.alerts $PREFIX.dead-letters $CHANGELOGS"
 
 allow() {
   principal=$1
@@ -33,16 +35,18 @@ done
 allow "$WORKER" --operation Read --operation Write --operation DescribeConfigs --topic "$PREFIX.matches"
 allow "$WORKER" --operation Write --operation DescribeConfigs --topic "$PREFIX.alerts"
 allow "$WORKER" --operation Write --operation DescribeConfigs --topic "$PREFIX.dead-letters"
-allow "$WORKER" --operation Read --operation Write --operation DescribeConfigs --topic "$PREFIX-new_terms-changelog"
+for changelog in $CHANGELOGS; do
+  allow "$WORKER" --operation Read --operation Write --operation DescribeConfigs --topic "$changelog"
+done
 allow "$WORKER" --operation Read --group "$PREFIX"
 
 # eximwatch topics create
-for topic in "$PREFIX.matches" "$PREFIX.alerts" "$PREFIX.dead-letters" "$PREFIX-new_terms-changelog"; do
+for topic in $OURS; do
   allow "$OPERATOR" --operation Create --operation Describe --topic "$topic"
 done
 
 # eximwatch topics check
-for topic in $SOURCES "$PREFIX.matches" "$PREFIX.alerts" "$PREFIX.dead-letters" "$PREFIX-new_terms-changelog"; do
+for topic in $SOURCES $OURS; do
   allow "$OPERATOR" --operation Describe --operation DescribeConfigs --topic "$topic"
 done
 

@@ -21,10 +21,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from app.core.alert import MIN_ALERT_BYTES, Alert, Maker
+from app.core.baseline import BaselineRecord
 from app.core.clock import ClockSource, parse_time
 from app.core.dead_letter import REASONS, DeadLetter
 from app.core.duration import SECOND
-from app.core.engine import Arrival, Engine, Route, Standards
+from app.core.engine import FORGETFUL, Arrival, Engine, Memory, Route, Standards
 from app.core.event import Flag, JsonObject
 from app.core.new_terms import MAX_TERMS, TermRecord
 from app.core.rule import Rule, Scope, longest_window, parse_rule
@@ -85,7 +86,11 @@ def dumped(document: JsonObject) -> bytes:
 
 
 def alerts(
-    raw: bytes, rule: Rule = CHILD, before: TermRecord | None = None, max_alert_bytes: int = 1_000_000
+    raw: bytes,
+    rule: Rule = CHILD,
+    before: TermRecord | None = None,
+    max_alert_bytes: int = 1_000_000,
+    memory: Memory = FORGETFUL,
 ) -> list[Alert]:
     """The alerts that the worker's two steps make of one record; a dead letter on the way fails the test."""
     judge = engine(rule, max_alert_bytes=max_alert_bytes)
@@ -95,7 +100,7 @@ def alerts(
     for offset, route in enumerate(examination.routes()):
         arrival = Arrival(1, 100 + offset, TAKEN_AT, SOURCE.shown())
         for due, term in examination.due(route):
-            judgement = judge.judge(due, term, examination, before, arrival, raw, MADE_AT)
+            judgement = judge.judge(due, term, examination, before, arrival, raw, MADE_AT, memory)
             assert not isinstance(judgement, DeadLetter), judgement
             if judgement.alert is not None:
                 found.append(judgement.alert)
@@ -134,7 +139,8 @@ def header_pairs(texts: JsonObject) -> list[tuple[str, bytes]]:
 def made_examples() -> dict[str, JsonObject]:
     """The examples that come out of our own code, and beside each the same with one fault."""
     before = TermRecord(TAKEN_AT - 61 * DAY, TAKEN_AT - 17 * DAY, 4, TAKEN_AT - 17 * DAY, 1, 17)
-    alert = json.loads(alerts(dumped(event()), before=before)[0].value)
+    baseline = BaselineRecord(TAKEN_AT - 61 * DAY, 7, TAKEN_AT - 17 * DAY, 1, 17, b"")
+    alert = json.loads(alerts(dumped(event()), before=before, memory=Memory(baseline))[0].value)
     match = header_texts(match_headers(Route("host", b"-"), SOURCE))
     no_host = dumped(event(host={"name": "mx1.example.test", "os": {"type": "linux"}}))
     letter = engine(CHILD).examine(no_host, SOURCE.nanoseconds).dead_letters[0]
@@ -435,7 +441,7 @@ CASES: Final[dict[str, tuple[Callable[[], list[Alert]], tuple[str, ...], object]
             "passed_over": ["event.ingested", "@timestamp"],
         },
     ),
-    "known before": (lambda: alerts(dumped(event()), before=SEEN), ("detector", "count"), 3),
+    "known before": (lambda: alerts(dumped(event()), before=SEEN), ("detector", "baseline", "term", "count"), 3),
     "fleet": (lambda: alerts(dumped(PROCMAIL), FLEET), ("detector", "scope"), "fleet"),
     "fleet, no host": (
         lambda: alerts(dumped(flat(PROCMAIL) | {"host.id": None}), FLEET),
@@ -496,7 +502,12 @@ def test_no_event_can_make_an_alert_that_is_not_as_declared(fields: JsonObject) 
         (lambda it: it.update({"process.name": "sh"}), "$['process.name']"),
         (lambda it: it["event"].update(kind="event"), "$.event.kind"),
         (lambda it: it.pop("kibana.alert.uuid"), "$"),
-        (lambda it: it["detector"].pop("count"), "$.detector"),
+        (lambda it: it["detector"].pop("lineage"), "$.detector"),
+        (lambda it: it["detector"]["baseline"]["term"].pop("count"), "$.detector.baseline.term"),
+        (lambda it: it["detector"]["lineage"].update(depth=0), "$.detector.lineage.depth"),
+        (lambda it: it["detector"]["lineage"]["processes"][0].pop("origin"), "$.detector.lineage.processes[0]"),
+        (lambda it: it["detector"]["assessment"].update(level="none"), "$.detector.assessment.level"),
+        (lambda it: it["detector"]["clauses"][0].update(passed=True), "$.detector.clauses[0]"),
         (lambda it: it["detector"]["source"].update(file="events.ndjson"), "$.detector.source"),
         (lambda it: it["detector"]["clock"].update(time="2026-01-05T08:14:07Z"), "$.detector.clock.time"),
         (lambda it: it.update({"kibana.alert.uuid": it["kibana.alert.uuid"] + "\n"}), "$['kibana.alert.uuid']"),

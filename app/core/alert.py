@@ -13,11 +13,13 @@ from app.core.clock import Clock, format_time, parse_time
 from app.core.document import CUT_TEXT, as_object, dotted, encode_document, fit, nest
 from app.core.duration import date_math, format_duration
 from app.core.event import JsonObject, ProcessEvent
-from app.core.evidence import Evidence, baseline_fields, lineage_fields, path_text
+from app.core.evidence import Evidence, evidence_fields, path_text
 from app.core.family import ROOT
 from app.core.lineage import Lineage, Relation
-from app.core.new_terms import MAX_VALUE_BYTES, Assessment, Term, encode_term, host_key
+from app.core.new_terms import Assessment, Term, encode_term, host_key
 from app.core.rule import Rule, Threat
+from app.core.shown import is_long
+from app.core.shown import shown as shown
 
 FORGED: Final = frozenset({"kibana", "signal", "detector", "@metadata"})
 """Top-level names of a source event that would pass as ours or as a shipper's; they are stripped."""
@@ -25,7 +27,7 @@ FORGED: Final = frozenset({"kibana", "signal", "detector", "@metadata"})
 MIN_ALERT_BYTES: Final = 262_144
 """The smallest limit an alert can be held to: rule text, term and names always fit below it."""
 
-_RESERVE = 131_072  # for all that depends on term, state and source, whose lengths must not decide what is cut
+_RESERVE = 147_456  # for all that depends on term, state and source, whose lengths must not decide what is cut
 _TEXT_STEP = 16_384
 _MAX_LISTED_CUTS = 50
 _CUT_LIST_RESERVE = _MAX_LISTED_CUTS * (6 * CUT_TEXT + 3)  # each character may be written as \u001f
@@ -139,17 +141,17 @@ def build_alert(
         body: What the event brings, from `build_body`.
         occurrence: The match.
         assessment: The verdict's grounds; its `before` is the state the term was compared with.
-        evidence: The match as it was assessed, its lineage, and the rule's baseline.
+        evidence: Lineage, baseline, clauses and assessment.
         made_at: When the alert is made, nanoseconds since 1970; becomes `@timestamp`.
         maker: Version and size limit.
     """
     uuid = alert_id(rule.id, term, occurrence.record_sha256)
     detector = _detector_fields(rule, term, occurrence, maker)
-    detector["lineage"], is_cut = lineage_fields(evidence.lineage)
-    detector["baseline"] = baseline_fields(assessment.before, evidence)
+    fields, cut = evidence_fields(assessment.before, evidence)
+    detector |= fields
     truncated = [
-        *(["detector.term", "kibana.alert.new_terms"] if any(map(_is_long, term)) else []),
-        *(["detector.lineage"] if is_cut else []),
+        *(["detector.term", "kibana.alert.new_terms"] if any(map(is_long, term)) else []),
+        *(f"detector.{name}" for name in cut),
         *body.cuts,
     ]
     if truncated:
@@ -266,17 +268,6 @@ def reason(rule: Rule, term: Term, occurrence: Occurrence, assessment: Assessmen
     on_host = f" on host {shown(host)}" if host else ""
     below = f", below {ROOT} ({path_text(lineage)})" if lineage.relation is Relation.DESCENDANT else ""
     return f"{parent} started {program}{as_user}{on_host}{below}{what}: {novelty}."
-
-
-def shown(value: str) -> str:
-    """A value for a document of ours: as it is, or where it is over-long its beginning and its SHA-256."""
-    if not _is_long(value):
-        return value
-    return f"{value[:CUT_TEXT]}… (sha256:{hashlib.sha256(value.encode()).hexdigest()})"
-
-
-def _is_long(value: str) -> bool:
-    return len(value.encode()) > MAX_VALUE_BYTES
 
 
 def _key(rule: Rule, term: Term, event: ProcessEvent) -> bytes:

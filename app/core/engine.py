@@ -17,7 +17,7 @@ from app.core.baseline import BaselineRecord, host_baseline_key, watch
 from app.core.clock import Clock, bound_clock, read_clock
 from app.core.dead_letter import DeadLetter
 from app.core.event import JsonObject, ProcessEvent, UndecodableError, decode
-from app.core.evidence import Evidence
+from app.core.evidence import gather
 from app.core.family import FAMILY, host_of, is_member
 from app.core.lineage import NOTHING, LookUp, trace
 from app.core.needles import Needles
@@ -240,7 +240,8 @@ class Engine:
             if assessment.verdict is not Verdict.NEW:
                 return Judgement(assessment, written)
             lineage = trace(examination.event, clock.time, memory.look_up)
-            evidence = Evidence(sighting, lineage, None if seen is None else seen.before)
+            baseline = None if seen is None else seen.before
+            evidence = gather(rule.query, examination.event, sighting, lineage, baseline)
             digest = hashlib.sha256(raw).hexdigest()
             occurrence = Occurrence(examination.event, digest, clock, arrival.source)
             maker = self.standards.maker

@@ -1,4 +1,4 @@
-"""What an alert says of its own grounds: the lineage of the process, and the baseline it was compared with."""
+"""What an alert says of its own grounds: lineage, baseline, clauses, and the assessment of the execution."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from app.core.assessment import Assessment, weigh
 from app.core.baseline import Baseline
 from app.core.clock import format_time
 from app.core.document import encode_document
 from app.core.duration import format_duration
-from app.core.event import JsonObject
+from app.core.event import JsonObject, ProcessEvent
 from app.core.family import ROOT
+from app.core.kql import Query
+from app.core.kql.clause import Clause, judge_clauses, listed
 from app.core.lineage import Lineage, Link
 from app.core.new_terms import Sighting, TermRecord
 from app.core.process import MAX_TEXT, Image
 
 MAX_LINEAGE_BYTES: Final = 16_384
 """Of a lineage as JSON; a longer one loses first the arguments between its ends, then the ends of its texts."""
+
+MAX_CLAUSES_BYTES: Final = 16_384
+"""Of the clauses as JSON; further ones lose their values, then themselves."""
 
 _SHORT: Final = 32
 _PID: Final = re.compile(r"\d{1,10}", re.ASCII)
@@ -37,11 +43,43 @@ class Evidence:
         sighting: The match as it was assessed.
         lineage: The chain from exim4 to the process.
         baseline: What the rule knew of the host before; None for a rule whose terms are the fleet's.
+        clauses: The clauses of the rule's query.
+        assessment: How much the execution deserves attention by itself.
     """
 
     sighting: Sighting
     lineage: Lineage
     baseline: Baseline | None
+    clauses: tuple[Clause, ...]
+    assessment: Assessment
+
+
+def gather(
+    query: Query, event: ProcessEvent, sighting: Sighting, lineage: Lineage, baseline: Baseline | None
+) -> Evidence:
+    """Gather the grounds of an alert: what query and lineage say of the event, beside what is given."""
+    clauses = judge_clauses(query, event)
+    return Evidence(sighting, lineage, baseline, clauses, weigh(event, lineage.depth, lineage.relation))
+
+
+def evidence_fields(before: TermRecord | None, evidence: Evidence) -> tuple[JsonObject, list[str]]:
+    """The evidence as it stands in an alert's `detector`, and which of its fields had to be cut.
+
+    At most some 48 KiB of JSON.
+
+    Args:
+        before: The term's record before the event.
+        evidence: The evidence.
+    """
+    lineage, is_cut = lineage_fields(evidence.lineage)
+    clauses, is_complete = listed(evidence.clauses, MAX_CLAUSES_BYTES)
+    fields: JsonObject = {
+        "lineage": lineage,
+        "baseline": baseline_fields(before, evidence),
+        "clauses": clauses,
+        "assessment": evidence.assessment.document(),
+    }
+    return fields, [*(["lineage"] if is_cut else []), *([] if is_complete else ["clauses"])]
 
 
 def lineage_fields(lineage: Lineage) -> tuple[JsonObject, bool]:

@@ -52,7 +52,8 @@ PRINCIPALS: Final[dict[Role, str]] = {
 
 def acls(settings: Settings, role: Role = "worker") -> tuple[Acl, ...]:
     """The rights that a role needs with these settings: names of topics and the prefix."""
-    ours = (settings.matches_topic, settings.alerts_topic, settings.dead_letters_topic, settings.changelog_topic)
+    changelogs = (settings.changelog_topic, settings.lineage_changelog_topic)
+    ours = (settings.matches_topic, settings.alerts_topic, settings.dead_letters_topic, *changelogs)
     match role:
         case "worker":
             return (
@@ -61,7 +62,7 @@ def acls(settings: Settings, role: Role = "worker") -> tuple[Acl, ...]:
                 Acl("topic", settings.matches_topic, ("Read", "Write", "DescribeConfigs")),
                 Acl("topic", settings.alerts_topic, ("Write", "DescribeConfigs")),
                 Acl("topic", settings.dead_letters_topic, ("Write", "DescribeConfigs")),
-                Acl("topic", settings.changelog_topic, ("Read", "Write", "DescribeConfigs")),
+                *(Acl("topic", name, ("Read", "Write", "DescribeConfigs")) for name in changelogs),
                 Acl("group", settings.topic_prefix, ("Read",)),
             )
         case "create":

@@ -17,17 +17,20 @@ _LOCK: Final = "lock"
 
 
 class Installation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a directory's tables belong to: the changelog's life on one cluster.
+    """What a directory's tables belong to: the changelogs' lives on one cluster.
 
     Attributes:
         prefix: The topic prefix.
         cluster_id: The cluster, "" where it was not asked.
-        changelog_id: The changelog topic's id, "" where it was not asked; another one once it was created anew.
+        changelog_id: The id of the new-terms table's changelog topic, "" where it was not asked; another one once it
+            was created anew.
+        lineage_changelog_id: The same of the lineage table.
     """
 
     prefix: str
     cluster_id: str = ""
     changelog_id: str = ""
+    lineage_changelog_id: str = ""
 
 
 class _Marker(msgspec.Struct, frozen=True):
@@ -105,5 +108,5 @@ def _write(path: Path, marker: _Marker) -> None:
 
 
 def _shown(installation: Installation) -> str:
-    cluster, changelog = installation.cluster_id or "?", installation.changelog_id or "?"
-    return f"{installation.prefix} on cluster {cluster} (changelog {changelog})"
+    changelogs = f"{installation.changelog_id or '?'} and {installation.lineage_changelog_id or '?'}"
+    return f"{installation.prefix} on cluster {installation.cluster_id or '?'} (changelogs {changelogs})"

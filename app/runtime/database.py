@@ -1,4 +1,4 @@
-"""The new-terms table on disk: one RocksDB database for each partition, and what becomes of a damaged one.
+"""A table on disk: one RocksDB database for each partition, and what becomes of a damaged one.
 
 A database is a copy of its changelog partition, so that a damaged one is deleted and rebuilt. Damage may show at any
 time: what can't be opened shows at once, bytes that changed only when they are read. Whoever meets it marks the
@@ -27,10 +27,10 @@ from rocksdict import Rdict
 from app.errors import BrokenTableError, SettingsError
 from app.runtime.ending import end_process
 from app.runtime.settings import Settings
+from app.runtime.table_kind import TableKind
 
 logger = logging.getLogger("eximwatch")
 
-TABLE: Final = "new_terms"
 OFFSET_KEY: Final = b"__faust\0offset__"
 """Under this key a database holds the last offset of its changelog that it contains, as text; Faust's own."""
 
@@ -92,26 +92,29 @@ def one_line(error: Exception) -> str:
 
 
 class Databases:
-    """The databases of one folder, by partition."""
+    """The databases of one table in a folder, by partition."""
 
-    def __init__(self, folder: Path, options: RocksDBOptions) -> None:
+    def __init__(self, folder: Path, options: RocksDBOptions, kind: TableKind) -> None:
         """Touches nothing yet.
 
         Args:
-            folder: Where they are.
+            folder: Where they are; those of other tables may lie there too.
             options: How they are opened.
+            kind: Whose they are.
         """
+        self.kind = kind
         self._folder = folder
         self._options = options
 
     def path(self, partition: int) -> Path:
         """The directory of a partition's database, as Faust names it."""
-        return self._folder / f"{TABLE}-{partition}.db"
+        return self._folder / f"{self.kind.name}-{partition}.db"
 
     def partitions(self) -> list[int]:
         """Partitions that have a database, or a mark of one."""
-        names = {path.name.removesuffix(_MARK) for path in self._folder.glob(f"{TABLE}-*.db*")}
-        numbers = (name.removeprefix(f"{TABLE}-").removesuffix(".db") for name in names)
+        start = f"{self.kind.name}-"
+        names = {path.name.removesuffix(_MARK) for path in self._folder.glob(f"{start}*.db*")}
+        numbers = (name.removeprefix(start).removesuffix(".db") for name in names)
         return sorted(int(number) for number in numbers if number.isdecimal())
 
     def open(self, partition: int) -> Rdict:
@@ -170,7 +173,9 @@ class Databases:
         """Mark a database as damaged and end the process."""
         reason = one_line(error)
         self.mark(partition, reason)
-        end_process(BrokenTableError(str(self.path(partition)), reason), f"partition {partition} of the table")
+        end_process(
+            BrokenTableError(str(self.path(partition)), reason), f"partition {partition} of table {self.kind.name}"
+        )
 
     def _mark_of(self, partition: int) -> Path:
         path = self.path(partition)

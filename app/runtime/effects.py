@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import faust
@@ -24,6 +25,7 @@ from faust.types.transports import ProducerT
 from app.core.alert import Alert
 from app.core.dead_letter import DeadLetter
 from app.core.engine import Route
+from app.core.ring import Entry
 from app.errors import EffectError
 from app.runtime.counts import Counts
 from app.runtime.fail_points import FAIL_POINT
@@ -38,7 +40,7 @@ from app.runtime.records import (
     match_headers,
 )
 from app.runtime.settings import Settings
-from app.runtime.table import NewTermsTable
+from app.runtime.table import Change, ChangelogTable, LineageTable, NewTermsTable
 
 _POSITIVE: Final = 0x7FFFFFFF
 """What Kafka's partitioner leaves of a hash."""
@@ -52,11 +54,18 @@ class Effects:
     """The sends and writes of one worker."""
 
     def __init__(
-        self, app: faust.App, table: NewTermsTable, settings: Settings, counts: Counts, heartbeat: Heartbeat
+        self,
+        app: faust.App,
+        table: NewTermsTable,
+        lineage: LineageTable,
+        settings: Settings,
+        counts: Counts,
+        heartbeat: Heartbeat,
     ) -> None:
-        """Bind to an application, and to the guard that is asked before every effect."""
+        """Bind to an application and its tables, and to the guard that is asked before every effect."""
         self._app = app
         self._table = table
+        self._lineage = lineage
         self._settings = settings
         self._counts = counts
         self._heartbeat = heartbeat
@@ -110,13 +119,40 @@ class Effects:
         Returns:
             What is still to be confirmed.
         """
-        topic = self._table.changelog_topic_name
-        self._heartbeat.require(f"a write to the table of {topic}")
+        self._heartbeat.require(f"a write to the table of {self._table.changelog_topic_name}")
         change = self._table.put(key, value)
         FAIL_POINT.passed("after_table_write")
+        return await self._log(self._table, change, "after_changelog_ack")
+
+    async def remember(self, entries: Sequence[Entry]) -> list[Unconfirmed]:
+        """Write entries of the lineage table, all or none, and send their changelog records, in the order of calls.
+
+        Must be called while an event of the matches topic is processed, and not again before it is over: what follows
+        of a host is read from what is written here. A crash in between leaves entries in the database without their
+        records: a replay of the event must give them again.
+
+        Returns:
+            What is still to be confirmed.
+        """
+        if not entries:
+            return []
+        self._heartbeat.require(f"a write to the table of {self._lineage.changelog_topic_name}")
+        changes = self._lineage.apply(entries)
+        FAIL_POINT.passed("after_lineage_write")
+        return [await self._log(self._lineage, change, "after_lineage_ack") for change in changes]
+
+    async def _log(self, table: ChangelogTable, change: Change, acknowledged: str) -> Unconfirmed:
+        """Send a changelog record; once it is confirmed, the database knows how far it holds the changelog.
+
+        Args:
+            table: Whose record it is.
+            change: The record.
+            acknowledged: The fail point that is passed then.
+        """
+        topic = table.changelog_topic_name
         future = await self._hand_over(topic, change.key, change.value, [], change.partition)
-        future.add_done_callback(lambda _: FAIL_POINT.passed("after_changelog_ack"))
-        future.add_done_callback(self._table.confirm)
+        future.add_done_callback(lambda _: FAIL_POINT.passed(acknowledged))
+        future.add_done_callback(table.confirm)
         return Unconfirmed(future, f"a record for topic {topic}")
 
     async def _send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
@@ -132,7 +168,7 @@ class Effects:
             raise EffectError(f"a record for topic {topic} was not confirmed: {error!r}") from error
 
     async def _hand_over(
-        self, topic: str, key: bytes, value: bytes, headers: Headers, partition: int | None = None
+        self, topic: str, key: bytes, value: bytes | None, headers: Headers, partition: int | None = None
     ) -> asyncio.Future[Any]:
         """Queue a record with the producer, in the order of calls; waits while the queue of its partition is full.
 
@@ -149,6 +185,6 @@ class Effects:
                 sent = await send(topic, key, value, partition=partition, timestamp=None, headers=headers)
         except Exception as error:
             if isinstance(error, MessageSizeTooLargeError) or isinstance(error.__cause__, MessageSizeTooLargeError):
-                raise TooLargeError(f"{len(value)} bytes are too large for topic {topic}") from error
+                raise TooLargeError(f"{len(value or b'')} bytes are too large for topic {topic}") from error
             raise EffectError(f"a record for topic {topic} can't be sent: {error!r}") from error
         return cast("asyncio.Future[Any]", sent)

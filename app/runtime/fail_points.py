@@ -17,6 +17,8 @@ VARIABLE: Final = "EXIMWATCH_FAIL_AT"
 POINTS: Final = (
     "before_forward",
     "after_forward_ack",
+    "after_lineage_write",
+    "after_lineage_ack",
     "before_alert",
     "after_alert_ack",
     "after_table_write",

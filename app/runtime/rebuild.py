@@ -1,4 +1,4 @@
-"""A rebuild: databases of the new-terms table are brought up to the ends of their changelog partitions, in bulk.
+"""A rebuild: databases of a table are brought up to the ends of their changelog partitions, in bulk.
 
 Faust reads a changelog record by record through its stream machinery, 12,000 to 14,000 a second. Here a thread of its
 own fetches with librdkafka and writes thousands of records at once; beside it the event loop answers the group. The
@@ -110,7 +110,7 @@ class Rebuild:
             group: The worker's consumer group. librdkafka wants one; this client never joins it or commits, and has
                 no need of rights that the worker has not.
             topic: The changelog.
-            databases: Where the databases are.
+            databases: Where the databases are, and whose.
             opened: Those that are open already; they belong to the rebuild until it ends.
             partitions: All partitions to be rebuilt.
             progress: Where progress is shown.
@@ -118,6 +118,8 @@ class Rebuild:
         self._config = {**link, **_CLIENT, "group.id": group}
         self._topic = topic
         self._databases = databases
+        self._table = databases.kind.name
+        self._derived = databases.kind.derived
         self._opened = dict(opened)
         self._partitions = partitions
         self._progress = progress
@@ -175,7 +177,9 @@ class Rebuild:
         self._count(spans)
         if left:
             offsets = sum(span.end - span.begin for span in left.values())
-            logger.info("rebuilding the table: %d changelog offsets of partitions %s", offsets, sorted(left))
+            logger.info(
+                "rebuilding table %s: %d changelog offsets of partitions %s", self._table, offsets, sorted(left)
+            )
         consumer.assign([TopicPartition(self._topic, partition, span.begin) for partition, span in left.items()])
         self._heard = time.monotonic()
         try:
@@ -188,13 +192,14 @@ class Rebuild:
             return False
         if not self._total:
             logger.info(
-                "the table holds all of its changelog: nothing to rebuild in %d partitions", len(self._partitions)
+                "table %s holds all of its changelog: nothing to rebuild in %d partitions",
+                *(self._table, len(self._partitions)),
             )
             return True
         seconds = time.monotonic() - self._begun
         logger.info(
-            "table rebuilt: %d changelog records of %d offsets of %d partitions in %.1f s, %d records/s",
-            *(self._done, self._total, len(self._partitions), seconds, self._done / max(seconds, 0.001)),
+            "table %s rebuilt: %d changelog records of %d offsets of %d partitions in %.1f s, %d records/s",
+            *(self._table, self._done, self._total, len(self._partitions), seconds, self._done / max(seconds, 0.001)),
         )
         return True
 
@@ -262,10 +267,11 @@ class Rebuild:
             offsets[partition] = message.offset() or 0
             if key is None:
                 continue  # nothing of ours; a compacted topic takes none
-            if value is None:
-                batch.delete(key)
-            else:
-                batch.put(key, value)
+            for name, content in self._derived(key, value):
+                if content is None:
+                    batch.delete(name)
+                else:
+                    batch.put(name, content)
             self._done += 1
             self._progress.done += 1
         for partition, offset in offsets.items():
@@ -295,8 +301,8 @@ class Rebuild:
         if now - self._told > _TELL_S:
             self._told = now
             logger.info(
-                "rebuilding the table: %d changelog records of %d offsets so far, %d records/s",
-                *(self._done, self._total, self._done / (now - self._begun)),
+                "rebuilding table %s: %d changelog records of %d offsets so far, %d records/s",
+                *(self._table, self._done, self._total, self._done / (now - self._begun)),
             )
 
     def _check(self) -> None:
@@ -308,4 +314,4 @@ class Rebuild:
         now = time.monotonic()
         if now - self._complained > _SILENCE_S:
             self._complained = now
-            logger.warning("the rebuild of the table waits for Kafka: %s", trouble)
+            logger.warning("the rebuild of table %s waits for Kafka: %s", self._table, trouble)

@@ -25,7 +25,7 @@ from faust.types import TP
 from mode import Service
 
 from app.runtime.rebuild import Rebuild, RecoveryProgress
-from app.runtime.store import TermStore
+from app.runtime.store import TableStore
 
 logger = logging.getLogger("eximwatch")
 
@@ -79,25 +79,33 @@ class BulkRecovery(Recovery):
     async def _rebuilt(self) -> bool:
         """Whether all tables hold what their changelogs do; False where the assignment is over."""
         tables = cast(BulkTableManager, self.tables)
-        for table in list(tables.values()):
-            store = cast(TermStore, table.data)
-            partitions = sorted(tp.partition for tp in self.actives_for_table.get(table, ()))
-            rebuild = self._rebuild = Rebuild(
-                tables.link,
-                self.app.conf.id,
-                table.changelog_topic.get_topic_name(),
-                store.databases,
-                store.take(partitions),
-                partitions,
-                tables.progress,
-            )
-            if partitions:
-                await asyncio.to_thread(rebuild.run)
-            self._rebuild = None
-            if rebuild.abandoned or self.signal_recovery_start.is_set():
+        ended: list[tuple[TableStore, Rebuild]] = []
+        try:
+            for table in list(tables.values()):
+                store = cast(TableStore, table.data)
+                partitions = sorted(tp.partition for tp in self.actives_for_table.get(table, ()))
+                rebuild = self._rebuild = Rebuild(
+                    tables.link,
+                    self.app.conf.id,
+                    table.changelog_topic.get_topic_name(),
+                    store.databases,
+                    store.take(partitions),
+                    partitions,
+                    tables.progress,
+                )
+                if partitions:
+                    await asyncio.to_thread(rebuild.run)
+                self._rebuild = None
+                ended.append((store, rebuild))
+                if rebuild.abandoned or self.signal_recovery_start.is_set():
+                    return False
+            # Together and last: what one table was given would stay open where the next one's rebuild is abandoned.
+            for store, rebuild in ended:
+                store.give(rebuild.opened)
+            ended.clear()
+        finally:
+            for _, rebuild in ended:
                 rebuild.close()
-                return False
-            store.give(rebuild.opened)
         return True
 
     @Service.task

@@ -19,6 +19,7 @@ from pydantic_settings import (
 from app.core.alert import MIN_ALERT_BYTES
 from app.core.clock import parse_iso_time
 from app.core.duration import parse_duration
+from app.core.ring import SLOTS
 from app.errors import SettingsError
 
 ENV_PREFIX: Final = "EXIMWATCH_"
@@ -122,7 +123,7 @@ class Settings(BaseSettings):
         description="Begins the names of all topics of ours, and is the consumer group. One installation, one prefix.",
     )
     partitions: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        12, description="Partitions of the matches topic and the changelog; final once the topics exist."
+        12, description="Partitions of the matches topic and the changelogs; final once the topics exist."
     )
     replication_factor: Annotated[int, Field(ge=1, le=32_767)] = Field(
         3, description="Copies of each topic that `topics create` makes; 1 on a single broker."
@@ -165,7 +166,10 @@ class Settings(BaseSettings):
     )
     table_cache_bytes: Annotated[int, Field(ge=1_048_576)] = Field(
         8_388_608,
-        description="RocksDB's block cache for each partition of the table; its write buffers take as much.",
+        description="RocksDB's block cache for each partition of each table; its write buffers take as much.",
+    )
+    lineage_slots: Annotated[int, Field(ge=1, le=65_536)] = Field(
+        SLOTS, description="Processes that are remembered of each host, to tell the lineage of later ones."
     )
     sieve: bool = Field(
         True,
@@ -224,6 +228,11 @@ class Settings(BaseSettings):
     def changelog_topic(self) -> str:
         """Name of the new-terms table's changelog, as Faust derives it from group and table."""
         return f"{self.topic_prefix}-new_terms-changelog"
+
+    @property
+    def lineage_changelog_topic(self) -> str:
+        """Name of the lineage table's changelog, by the same rule."""
+        return f"{self.topic_prefix}-lineage-changelog"
 
     @property
     def topic_max_bytes(self) -> int:

@@ -14,10 +14,12 @@ from typing import Any, Final
 from faust.stores import rocksdb
 from faust.streams import current_event
 from faust.types import TP, CollectionT
-from rocksdict import Rdict
+from rocksdict import Rdict, WriteBatch
 
-from app.runtime.database import OFFSET_KEY, TABLE, Databases
+from app.core.ring import Entry
+from app.runtime.database import OFFSET_KEY, Databases
 from app.runtime.ending import end_process
+from app.runtime.table_kind import TableKind
 
 PRIVATE_NAMES: Final = (
     "faust.stores.rocksdb.Store._contains",
@@ -32,17 +34,17 @@ class NotAssignedError(Exception):
     """An entry was asked for whose partition this worker does not have."""
 
 
-class TermStore(rocksdb.Store):
+class TableStore(rocksdb.Store):
     """The databases of the partitions that are assigned and rebuilt. For the event loop's thread alone."""
 
     offset_key = OFFSET_KEY
     _dbs: dict[int, Rdict]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, kind: TableKind, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.databases = Databases(self.path, self.rocksdb_options)
-        if self.table_name != TABLE:
-            raise ValueError(f"the table must be named {TABLE}")
+        self.databases = Databases(self.path, self.rocksdb_options, kind)
+        if self.table_name != kind.name:
+            raise ValueError(f"the table must be named {kind.name}")
 
     def take(self, partitions: Iterable[int]) -> dict[int, Rdict]:
         """Hand out those of these databases that are open; they are not there until they are given back."""
@@ -90,11 +92,29 @@ class TermStore(rocksdb.Store):
             database.close()
         await super().stop()
 
+    def read(self, key: bytes) -> bytes | None:
+        """An entry as it is stored, of the partition of the event that is being processed."""
+        return self._get(key)
+
+    def write(self, entries: Iterable[Entry]) -> int:
+        """Write entries of the partition of the event that is being processed, all or none; returns the partition."""
+        partition = _partition()
+        database = self._db_for_partition(partition)
+        batch = WriteBatch(raw_mode=True)
+        for key, value in entries:
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        with self.databases.guarded(partition):
+            database.write(batch)
+        return partition
+
     def _db_for_partition(self, partition: int) -> Rdict:
         try:
             return self._dbs[partition]
         except KeyError:
-            raise NotAssignedError(f"partition {partition} of the table is not assigned") from None
+            raise NotAssignedError(f"partition {partition} of table {self.table_name} is not assigned") from None
 
     def _get(self, key: bytes) -> bytes | None:
         partition = _partition()

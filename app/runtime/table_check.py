@@ -9,8 +9,9 @@ from typing import Final, cast
 
 from rocksdict import Rdict, ReadOptions, WriteBatch
 
-from app.core.new_terms import TermRecord, decode_record, is_expired
+from app.core.new_terms import is_expired
 from app.runtime.database import OFFSET_KEY, Databases, is_damage, one_line
+from app.runtime.table_kind import TableKind
 from app.runtime.table_probe import probe_tables
 
 logger = logging.getLogger("eximwatch")
@@ -22,10 +23,10 @@ _READ_AHEAD: Final = 2 * 1024 * 1024
 
 
 def check_tables(databases: Databases, keep: int, now: Callable[[], int] = time.time_ns) -> None:
-    """Read every database; delete what is damaged, and purge entries that no match can need any more.
+    """Read every database; delete what is damaged, and purge entries that nobody can need any more.
 
     Args:
-        databases: Those of this worker, none of them open.
+        databases: One table's of this worker, none of them open.
         keep: How long an entry is of use after it was last applied, in nanoseconds.
         now: The present time, in nanoseconds since 1970.
 
@@ -40,7 +41,7 @@ def check_tables(databases: Databases, keep: int, now: Callable[[], int] = time.
     for partition in partitions:
         database = databases.open(partition)
         try:
-            damage, found, expired = _swept(database, now(), keep)
+            damage, found, expired = _swept(database, databases.kind, now(), keep)
         finally:
             database.close()
         entries += found
@@ -49,7 +50,8 @@ def check_tables(databases: Databases, keep: int, now: Callable[[], int] = time.
             databases.delete(partition, damage)
     if partitions:
         logger.info(
-            "table checked: %d databases with %d entries, %d of them expired and purged, in %.1f s",
+            "table %s checked: %d databases with %d entries, %d of them purged, in %.1f s",
+            databases.kind.name,
             len(partitions),
             entries,
             purged,
@@ -57,13 +59,13 @@ def check_tables(databases: Databases, keep: int, now: Callable[[], int] = time.
         )
 
 
-def _swept(database: Rdict, now: int, keep: int) -> tuple[str | None, int, int]:
+def _swept(database: Rdict, kind: TableKind, now: int, keep: int) -> tuple[str | None, int, int]:
     """What is damaged, if anything; and how many entries there were, and of them expired ones, now purged.
 
     No error leaves this function that holds on to the database: it could not be closed.
     """
     try:
-        found, expired = _read(database, now, keep)
+        found, expired = _read(database, kind, now, keep)
         _purge(database, expired)
     except Exception as error:
         if not is_damage(error):
@@ -72,24 +74,34 @@ def _swept(database: Rdict, now: int, keep: int) -> tuple[str | None, int, int]:
     return None, found, len(expired)
 
 
-def _read(database: Rdict, now: int, keep: int) -> tuple[int, list[bytes]]:
-    """The count of entries, and the keys of the expired ones."""
+def _read(database: Rdict, kind: TableKind, now: int, keep: int) -> tuple[int, list[bytes]]:
+    """The count of entries, and the keys of the expired ones and of what is derived of them."""
     found = newest = 0
     last: bytes | None = None
-    expired: list[tuple[bytes, TermRecord]] = []
+    expired: list[tuple[bytes, int]] = []
     for key, value in _items(database):
         last = key
         if key == OFFSET_KEY:
             continue
         found += 1
-        record = decode_record(value)
-        newest = max(newest, record.applied_at)
-        if is_expired(record, now, keep):
-            expired.append((key, record))
+        applied_at = kind.applied_at(key, value)
+        if applied_at is None:
+            continue
+        newest = max(newest, applied_at)
+        if is_expired(applied_at, now, keep):
+            expired.append((key, applied_at))
     _require_end(database, last)
     # A machine whose clock is years ahead would purge all there is, and its changelog is not read again.
     now = min(now, newest + _CLOCK_SLACK)
-    return found, [key for key, record in expired if is_expired(record, now, keep)]
+    keys = (key for key, applied_at in expired if is_expired(applied_at, now, keep))
+    return found, [one for key in keys for one in _of_entry(database, kind, key)]
+
+
+def _of_entry(database: Rdict, kind: TableKind, key: bytes) -> Iterator[bytes]:
+    """An entry's key, and those of what is derived of it and of no later one."""
+    for one, value in kind.derived(key, cast(bytes, database.get(key))):
+        if database.get(one) == value:
+            yield one
 
 
 def _require_end(database: Rdict, last: bytes | None) -> None:

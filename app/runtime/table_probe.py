@@ -51,7 +51,7 @@ def probe_tables(databases: Databases, *, silence: float = SILENCE_S, child: str
     """Delete the databases whose opening does not end, or ends the process that does it.
 
     Args:
-        databases: Those of this worker, none of them open.
+        databases: One table's of this worker, none of them open.
         silence: Seconds that one may take.
         child: What opens them, a Python program that prints each path before it.
 
@@ -87,6 +87,6 @@ def _opened(paths: Sequence[Path], silence: float, child: str) -> tuple[int, str
         return begun, f"opening it ended the process with signal {-process.returncode}"
     if process.returncode:
         logger.warning(
-            "the table's databases can't be opened beforehand: %s ended with %d", *command[:1], process.returncode
+            "the tables' databases can't be opened beforehand: %s ended with %d", *command[:1], process.returncode
         )
     return begun, None

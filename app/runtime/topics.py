@@ -9,6 +9,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import NewTopic
 
+from app.core import ring
 from app.core.duration import SECOND
 from app.errors import TopicsError
 from app.runtime import topic_answers as answers
@@ -25,7 +26,7 @@ BATCH_BYTES: Final = 256 * 1024
 """What our producer gathers for a partition while its last request is under way; it goes out as one batch."""
 
 CHANGELOG_MAX_BYTES: Final = 2 * BATCH_BYTES
-"""`max.message.bytes` of the changelog: a batch of entries, of which the largest is some 4 KiB, with room to spare."""
+"""`max.message.bytes` of the changelogs: a batch of entries, of which the largest is some KiB, with room to spare."""
 
 _TIMEOUT = 20.0
 
@@ -82,14 +83,15 @@ def declare(settings: Settings, longest_window: int) -> tuple[TopicSpec, ...]:
     """
     sizes = {"max.message.bytes": str(settings.topic_max_bytes)}
     kept = {"retention.ms": str(MIN_RETENTION // MILLISECOND), "cleanup.policy": "delete"}
-    # Compaction keeps the changelog small, deletion forgets terms that no window reaches any more. The time of
-    # an entry is the broker's, so that nobody's clock decides over its life.
+    # Compaction keeps a changelog small, deletion forgets what nobody will ask for any more, be it a term that no
+    # window reaches or a process. The time of an entry is the broker's, so that nobody's clock decides over its life.
     changelog = {
         "cleanup.policy": "compact,delete",
         "retention.ms": str(changelog_retention(longest_window) // MILLISECOND),
         "message.timestamp.type": "LogAppendTime",
         "max.message.bytes": str(CHANGELOG_MAX_BYTES),
     }
+    lineage = {**changelog, "retention.ms": str(ring.RETENTION // MILLISECOND)}
     return (
         TopicSpec(
             settings.matches_topic,
@@ -109,6 +111,13 @@ def declare(settings: Settings, longest_window: int) -> tuple[TopicSpec, ...]:
             settings.partitions,
             "the new-terms table's changes",
             changelog,
+            frozenset({"message.timestamp.type"}),
+        ),
+        TopicSpec(
+            settings.lineage_changelog_topic,
+            settings.partitions,
+            "the lineage table's changes",
+            lineage,
             frozenset({"message.timestamp.type"}),
         ),
     )
@@ -205,18 +214,21 @@ def inspect(admin: Admin, specs: Sequence[TopicSpec], settings: Settings) -> Lay
 
 
 def _partition_problems(settings: Settings, existing: dict[str, int]) -> list[str]:
-    """Matches topic and changelog must have the same count of partitions, and the setting must say it."""
-    matches, changelog = existing.get(settings.matches_topic), existing.get(settings.changelog_topic)
-    if matches is not None and changelog is not None and matches != changelog:
-        return [
-            f"topic {settings.changelog_topic} has {changelog} partitions, {settings.matches_topic} has {matches}: no "
-            "setting mends that; begin anew under another EXIMWATCH_TOPIC_PREFIX"
-        ]
-    return [
+    """Matches topic and changelogs must have the same count of partitions, and the setting must say it."""
+    names = (settings.matches_topic, settings.changelog_topic, settings.lineage_changelog_topic)
+    counts = {name: existing[name] for name in names if name in existing}
+    matches = counts.get(settings.matches_topic)
+    differing = [
+        f"topic {name} has {count} partitions, {settings.matches_topic} has {matches}: no setting mends that; begin "
+        "anew under another EXIMWATCH_TOPIC_PREFIX"
+        for name, count in counts.items()
+        if matches is not None and count != matches
+    ]
+    return differing or [
         f"topic {name} has {count} partitions, not {settings.partitions}: its count is final, set "
         f"EXIMWATCH_PARTITIONS={count}"
-        for name, count in ((settings.matches_topic, matches), (settings.changelog_topic, changelog))
-        if count is not None and count != settings.partitions
+        for name, count in counts.items()
+        if count != settings.partitions
     ]
 
 

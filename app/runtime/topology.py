@@ -1,4 +1,4 @@
-"""The Faust application: topics, table and the two agents."""
+"""The Faust application: topics, tables and the two agents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from yarl import URL
 from app.core.duration import SECOND, parse_duration
 from app.core.engine import Engine
 from app.runtime.counts import Counts
-from app.runtime.database import TABLE, table_options
+from app.runtime.database import table_options
 from app.runtime.driver import SieveConsumer, SieveTransport, use_connections
 from app.runtime.effects import Effects
 from app.runtime.ending import end_process
@@ -27,8 +27,8 @@ from app.runtime.rebuild import RecoveryProgress
 from app.runtime.records import ReadHeaders, SourcePosition
 from app.runtime.recovery import BulkTableManager
 from app.runtime.settings import Settings
-from app.runtime.steps import MatchStep, NoveltyStep, Record
-from app.runtime.table import NewTermsTable
+from app.runtime.steps import MatchStep, NoveltyStep, Reads, Record
+from app.runtime.table import LineageTable, NewTermsTable
 from app.runtime.topics import BATCH_BYTES
 from app.sieve import Ledger
 
@@ -63,7 +63,7 @@ class WorkerApp(faust.App):
 
     @property
     def recovery_progress(self) -> RecoveryProgress:
-        """How rebuilds of the table get on."""
+        """How rebuilds of the tables get on."""
         return cast(BulkTableManager, self.tables).progress
 
     def on_rebalance_end(self) -> None:
@@ -146,18 +146,14 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
     for transport in (app.transport, app.producer_transport):
         transport.heartbeat, transport.in_flight = heartbeat, in_flight
     cast(BulkTableManager, app.tables).link = client_config(settings)
-    table = NewTermsTable(
-        app,
-        name=TABLE,
-        key_type=bytes,
-        value_type=bytes,
-        partitions=settings.partitions,
-        options=table_options(settings),
-    )
+    table = NewTermsTable(app, partitions=settings.partitions, options=table_options(settings))
+    processes = LineageTable(app, partitions=settings.partitions, options=table_options(settings))
     app.tables.add(table)
-    effects = Effects(app, table, settings, counts, heartbeat)
+    app.tables.add(processes)
+    effects = Effects(app, table, processes, settings, counts, heartbeat)
     match = MatchStep(engine, effects, counts)
-    novelty = NoveltyStep(engine, effects, table.get, time.time_ns, matches_topic_id, counts)
+    reads = Reads(table.get, processes.read, settings.lineage_slots)
+    novelty = NoveltyStep(engine, effects, reads, time.time_ns, matches_topic_id, counts)
     _add_agent(app, "match", list(settings.source_topics), match, in_flight)
     _add_agent(app, "novelty", [settings.matches_topic], novelty, in_flight)
 

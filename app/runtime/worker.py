@@ -13,6 +13,7 @@ import uvloop
 from aiokafka.errors import KafkaError
 from faust.stores.rocksdb import RocksDBOptions
 
+from app.core import ring
 from app.core.duration import SECOND, parse_duration
 from app.core.rule import longest_window
 from app.errors import BrokerError
@@ -29,6 +30,7 @@ from app.runtime.settings import Settings
 from app.runtime.start import start_group
 from app.runtime.stop import StoppingWorker
 from app.runtime.table_check import check_tables
+from app.runtime.table_kind import LINEAGE, NEW_TERMS
 from app.runtime.topology import build_app
 from app.runtime.watchdog import StableOffsets, Watchdog
 
@@ -67,15 +69,21 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
             prefix=settings.topic_prefix,
             cluster_id=layout.cluster_id,
             changelog_id=layout.topic_ids[settings.changelog_topic],
+            lineage_changelog_id=layout.topic_ids[settings.lineage_changelog_topic],
         )
         group_is_new = start_group(admin, settings)
     data_dir = claim(settings.data_dir, installation, time.time_ns() if group_is_new else None)
     warning = start_checks.space_warning(settings.data_dir, shutil.disk_usage(settings.data_dir).free)
     if warning is not None:
         logger.warning(warning)
-    databases = Databases(tables_folder(data_dir.path), RocksDBOptions(**table_options(settings)))
-    # A match may wait in its topic for that topic's retention, and must then find what it would have found.
-    check_tables(databases, topics.changelog_retention(longest_window(rules)) + topics.MIN_RETENTION)
+    retentions = {
+        NEW_TERMS: topics.changelog_retention(longest_window(rules)),
+        LINEAGE: ring.RETENTION,
+    }
+    for kind, retention in retentions.items():
+        databases = Databases(tables_folder(data_dir.path), RocksDBOptions(**table_options(settings)), kind)
+        # A match may wait in its topic for that topic's retention, and must then find what it would have found.
+        check_tables(databases, retention + topics.MIN_RETENTION)
     engine = build_engine(
         rules,
         max_alert_bytes=settings.max_alert_bytes,

@@ -43,7 +43,7 @@ _PAUSE_S: Final = 0.01
 _FLUSH_S: Final = 120.0
 _ROOM_S: Final = 0.1
 _FIELDS: Final = ("host.id", "process.name")
-_REBUILT: Final = re.compile(r"table rebuilt: (\d+) changelog records of .* (\d+) records/s")
+_REBUILT: Final = re.compile(r"table new_terms rebuilt: (\d+) changelog records of .* (\d+) records/s")
 _HEAP: Final = "1g"
 _JVM: Final = ("-XX:TieredStopAtLevel=4",)
 

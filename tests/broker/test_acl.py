@@ -157,6 +157,7 @@ def test_each_right_is_needed_and_named_where_it_is_missing(guarded: Guarded, ac
         (Acl("group", PREFIX, ("Read",)), "Read"),
         (Acl("topic", f"{PREFIX}.events", ("Read",)), "Read"),
         (Acl("topic", f"{PREFIX}-new_terms-changelog", ("DescribeConfigs",)), "DescribeConfigs"),
+        (Acl("topic", f"{PREFIX}-lineage-changelog", ("Read",)), "Read"),
     ],
     ids=lambda one: f"{one[0].resource}-{one[1]}",
 )

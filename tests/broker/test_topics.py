@@ -39,8 +39,10 @@ class Difference(NamedTuple):
 DIFFERENCES = [
     Difference("matches", "partitions", "5", "no setting mends that"),
     Difference("changelog", "partitions", "6", "no setting mends that"),
+    Difference("lineage-changelog", "partitions", "7", "no setting mends that"),
     Difference("changelog", "cleanup.policy", "compact", "--add-config 'cleanup.policy=[compact,delete]'"),
     Difference("matches", "retention.ms", "3600000", "--add-config 'retention.ms=[604800000]'"),
+    Difference("lineage-changelog", "retention.ms", "86400000", "--add-config 'retention.ms=[604800000]'"),
     Difference("changelog", "max.message.bytes", "65536", "--add-config 'max.message.bytes=[524288]'"),
     Difference(
         "matches", "message.timestamp.type", "CreateTime", "--add-config 'message.timestamp.type=[LogAppendTime]'"
@@ -119,8 +121,8 @@ def test_create_leaves_what_exists_as_it_is(kafka: Kafka | GivenKafka, topic_pre
 
         assert (0, 0) == (done.returncode, again.returncode), done.stderr + again.stderr
         assert f"{names['alerts']}: exists, left as it is" in done.stdout
-        assert 3 == done.stdout.count(": created (")
-        assert 4 == again.stdout.count(": exists, left as it is")
+        assert 4 == done.stdout.count(": created (")
+        assert 5 == again.stdout.count(": exists, left as it is")
         known = AdminClient({"bootstrap.servers": kafka.brokers}).list_topics(timeout=_TIMEOUT_S).topics
         assert {2, 4} == {len(known[name].partitions) for name in names.values()}
         assert 2 == len(known[names["alerts"]].partitions)

@@ -23,6 +23,7 @@ _COMPACTS_S: Final = 60.0
 _HALF: Final = 0.5
 _SLOW: Final = frozenset({6, 10})
 _GONE: Final = frozenset({5, 6, 10})
+_CHANGELOGS: Final = ("changelog", "lineage-changelog")
 _COMPACTED_AT_ONCE: Final = {"segment.ms": "200", "min.cleanable.dirty.ratio": "0", "delete.retention.ms": "0"}
 
 
@@ -60,9 +61,10 @@ def delay(milliseconds: int, scene: Scene, random: Random) -> None:
 
 
 def compact(scene: Scene, random: Random) -> None:
-    """The changelog is compacted down to the newest entry of each term, and then has to rebuild a worker."""
+    """The changelogs are compacted down to the newest entry of each key, and then have to rebuild a worker."""
     changelog = scene.installation.names["changelog"]
-    _configure(scene, changelog, _COMPACTED_AT_ONCE)
+    for name in _CHANGELOGS:
+        _configure(scene, scene.installation.names[name], _COMPACTED_AT_ONCE)
     scene.play()
     scene.catch_up()
 
@@ -77,9 +79,9 @@ def compact(scene: Scene, random: Random) -> None:
 
 
 def empty(scene: Scene, random: Random) -> None:
-    """Retention takes everything from the changelog; the worker, which keeps its directory, is killed."""
-    changelog = scene.installation.names["changelog"]
-    ends = [TopicPartition(changelog, number, OFFSET_END) for number in range(PARTITIONS)]
+    """Retention takes everything from the changelogs; the worker, which keeps its directory, is killed."""
+    changelogs = [scene.installation.names[name] for name in _CHANGELOGS]
+    ends = [TopicPartition(name, number, OFFSET_END) for name in changelogs for number in range(PARTITIONS)]
     if random.random() < _HALF:
         scene.catch_up()
     for future in scene.admin.delete_records(ends, request_timeout=_TIMEOUT_S).values():

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _HIGHEST: Final = {
     "before_forward": 30,
     "after_forward_ack": 30,
+    "after_lineage_write": 30,
+    "after_lineage_ack": 30,
     "before_alert": 12,
     "after_alert_ack": 12,
     "after_table_write": 20,

@@ -29,7 +29,7 @@ from app.core.clock import Clock
 from app.core.document import encode_document
 from app.core.duration import SECOND, parse_duration
 from app.core.event import JsonObject, decode
-from app.core.evidence import Evidence
+from app.core.evidence import Evidence, gather
 from app.core.lineage import Lineage, Link, Origin, Relation, trace
 from app.core.new_terms import Assessment, Sighting, TermRecord, Verdict, encode_term, terms_of
 from app.core.process import MAX_ANCESTORS, MAX_ARGS_TEXT, MAX_TEXT, Image, Process
@@ -58,7 +58,8 @@ def occurrence(record: bytes, clock: Clock | None = None, source: JsonObject = S
 
 def grounds(found: Occurrence, baseline: Baseline | None = None) -> Evidence:
     """Make the evidence that an occurrence brings by itself."""
-    return Evidence(Sighting(found.clock.time, 1, 0, NOON), trace(found.event, found.clock.time), baseline)
+    sighting = Sighting(found.clock.time, 1, 0, NOON)
+    return gather(RULE.query, found.event, sighting, trace(found.event, found.clock.time), baseline)
 
 
 def alert(
@@ -278,6 +279,22 @@ def test_fields_of_ours_say_how_it_was_judged() -> None:
             ],
         },
         "baseline": {},
+        "clauses": [
+            {
+                "clause": "process.parent.name:exim4",
+                "result": True,
+                "values": {"process.parent.name": ["exim4"]},
+            },
+            {"clause": "not process.name:grep", "result": True, "values": {"process.name": ["sh"]}},
+        ],
+        "assessment": {
+            "level": "medium",
+            "score": 30,
+            "reasons": [
+                {"code": "interpreter", "points": 20, "detail": "sh is a shell"},
+                {"code": "inline_code", "points": 10, "detail": "it is told to run: id"},
+            ],
+        },
     } == document(record)["detector"]
 
 
@@ -645,7 +662,8 @@ def test_alert_with_the_largest_evidence_fits(description: int) -> None:
     names = {f"{field}.name": name for field in ("host", "user", "process", "process.parent")}
     streams = {f"data_stream.{field}": name for field in ("type", "dataset", "namespace")}
     fields = {**names, **streams, "event.id": name, "x": {"a": name, "b": name}}
-    of = rule(fields=("host.id", "x.a", "x.b"))
+    query = " and ".join(f"{field}.name:*" for field in ("host", "user", "process", "process.parent") * 6)
+    of = rule(fields=("host.id", "x.a", "x.b"), query=query)
     of = replace(of, spec=msgspec.structs.replace(of.spec, description="\x01" * description))
     room = room_for_body(of, MAKER)
     before = TermRecord(NOON - SECOND, NOON - SECOND, 2**62, NOON, 1, 0, text, b"\x01" * 32)
@@ -660,7 +678,7 @@ def test_alert_with_the_largest_evidence_fits(description: int) -> None:
         lineage = Lineage(
             (Link(process, Origin.SEEN, (text,) * 4, text),) * links, Relation.DESCENDANT, 9, complete=True
         )
-        evidence = Evidence(now, lineage, Baseline(1, 2**62))
+        evidence = gather(of.query, found.event, now, lineage, Baseline(1, 2**62))
         term = terms_of(found.event, of.fields).terms[0]
         made = build_alert(of, term, body, found, replace(UNKNOWN, before=before), evidence, NOON, MAKER)
         lengths.append(len(made.value))

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.core.assessment import weigh
 from app.core.baseline import Baseline
 from app.core.document import encode_document
 from app.core.duration import DAY, SECOND
-from app.core.event import JsonObject
+from app.core.event import JsonObject, decode
 from app.core.evidence import MAX_LINEAGE_BYTES, Evidence, baseline_fields, lineage_fields, path_text
 from app.core.lineage import Lineage, Link, Origin, Relation
 from app.core.new_terms import Sighting, TermRecord
@@ -194,7 +195,13 @@ def test_path_in_one_line(names: list[str | None], expected: str) -> None:
 
 def evidence(baseline: Baseline | None, executable: str | None = None, sha256: bytes | None = None) -> Evidence:
     """Make the evidence of a match at noon."""
-    return Evidence(Sighting(NOON, 1, 0, NOON, executable, sha256), chain("exim4", "sh"), baseline)
+    return Evidence(
+        Sighting(NOON, 1, 0, NOON, executable, sha256),
+        chain("exim4", "sh"),
+        baseline,
+        (),
+        weigh(decode(b"{}"), None, Relation.NONE),
+    )
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_script_tells_the_tool_where_kafka_is() -> None:
         "kafka-acls.sh --add --allow-principal User:eximwatch "
         "--bootstrap-server k1:9093 --command-config admin.properties --operation "
     )
-    assert 6 == len(lines)
+    assert 7 == len(lines)
     assert [] == [line for line in lines if not line.startswith(begin)]
 
 

@@ -21,10 +21,12 @@ from app.runtime.ending import end_process
 from app.runtime.heartbeat import Heartbeat
 from app.runtime.records import SourcePosition
 from app.runtime.settings import load_settings
-from app.runtime.table import Change, NewTermsTable
+from app.runtime.table import Change, LineageTable, NewTermsTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from app.core.ring import Entry
 
 SOURCE = SourcePosition("events", 3, 7, 0)
 ROUTE = Route("host", b"mail01")
@@ -38,10 +40,11 @@ class Broker:
         self.refuses = refuses or {}
         self.sent: list[tuple[str, int | None]] = []
         self.keys: list[bytes] = []
+        self.values: list[bytes | None] = []
         self.futures: list[asyncio.Future[Any]] = []
 
     async def send(
-        self, topic: str, key: bytes, *_: object, partition: int | None, **__: object
+        self, topic: str, key: bytes, value: bytes | None, *_: object, partition: int | None, **__: object
     ) -> asyncio.Future[Any]:
         """Queue a record; the future is the broker's answer."""
         refusal = self.refuses.pop(topic, None)
@@ -49,6 +52,7 @@ class Broker:
             raise refusal
         self.sent.append((topic, partition))
         self.keys.append(key)
+        self.values.append(value)
         self.futures.append(asyncio.get_running_loop().create_future())
         return self.futures[-1]
 
@@ -71,13 +75,30 @@ class Table:
         self.steps.append("confirm")
 
 
+class Lineage(Table):
+    """Stands for the table of processes."""
+
+    changelog_topic_name = "lineage"
+
+    def apply(self, entries: Sequence[Entry]) -> list[Change]:
+        """Keep entries."""
+        self.steps.append(f"apply {len(entries)}")
+        return [Change(2, *entry) for entry in entries]
+
+
+def _effects(app: Any, heartbeat: Heartbeat, table: Table | None = None, lineage: Lineage | None = None) -> Effects:
+    tables = cast(NewTermsTable, table or Table()), cast(LineageTable, lineage or Lineage())
+    return Effects(app, *tables, load_settings(), Counts(), heartbeat)
+
+
 def _run(broker: Broker, table: Table, work: Callable[[Effects], Coroutine[Any, Any, None]]) -> None:
     async def producer() -> Broker:
         return broker
 
     app = cast(Any, SimpleNamespace(maybe_start_producer=producer))
     heartbeat = Heartbeat(30.0, lambda: 0.0, end_process)
-    asyncio.run(work(Effects(app, cast(NewTermsTable, table), load_settings(), Counts(), heartbeat)))
+    tables = {"lineage": table} if isinstance(table, Lineage) else {"table": table}
+    asyncio.run(work(_effects(app, heartbeat, **cast(Any, tables))))
 
 
 @pytest.mark.parametrize("name", ["forward", "write"])
@@ -185,7 +206,7 @@ def test_sends_keep_the_order_of_their_calls_while_the_producer_starts() -> None
     async def run() -> None:
         app = cast(Any, SimpleNamespace(maybe_start_producer=producer))
         heartbeat = Heartbeat(30.0, lambda: 0.0, end_process)
-        effects = Effects(app, cast(NewTermsTable, Table()), load_settings(), Counts(), heartbeat)
+        effects = _effects(app, heartbeat)
         sends = [asyncio.create_task(effects.forward(Route("host", key), SOURCE, b"{}")) for key in KEYS[:2]]
         await asyncio.sleep(0)
         started.set()
@@ -198,9 +219,44 @@ def test_sends_keep_the_order_of_their_calls_while_the_producer_starts() -> None
     assert list(KEYS) == broker.keys
 
 
+def test_processes_are_remembered_at_once_and_confirmed_one_by_one() -> None:
+    """Entries are written before the first record is sent; records follow in order, deletions among them."""
+    broker, table = Broker(), Lineage()
+    entries: list[Entry] = [(b"a", b"1"), (b"b", None), (b"c", b"3")]
+    states: list[list[bool]] = []
+
+    async def work(effects: Effects) -> None:
+        unconfirmed = await effects.remember(entries)
+        for future in broker.futures:
+            states.append([sent.future.done() for sent in unconfirmed])
+            future.set_result(None)
+            await asyncio.sleep(0)
+        states.append([sent.future.done() for sent in unconfirmed])
+
+    _run(broker, table, work)
+
+    assert [("lineage", 2)] * 3 == broker.sent
+    assert entries == list(zip(broker.keys, broker.values, strict=True))
+    assert [[number > place for place in range(3)] for number in range(4)] == states
+    assert ["apply 3", "confirm", "confirm", "confirm"] == table.steps
+
+
+def test_nothing_to_remember_is_no_effect() -> None:
+    """Nothing is written, sent or waited for."""
+    broker, table = Broker(), Lineage()
+    results: list[object] = []
+
+    async def work(effects: Effects) -> None:
+        results.append(await effects.remember([]))
+
+    _run(broker, table, work)
+
+    assert ([[]], [], []) == (results, broker.sent, table.steps)
+
+
 def test_frozen_worker_writes_nothing_to_its_table() -> None:
     """The guard is asked before the entry is there, not only before its changelog record."""
-    table = Table()
+    table, lineage = Table(), Lineage()
 
     def fail(error: BaseException, _: str) -> NoReturn:
         raise error
@@ -210,10 +266,12 @@ def test_frozen_worker_writes_nothing_to_its_table() -> None:
         heartbeat = Heartbeat(10.0, lambda: now[0], fail)
         heartbeat.taken(0.0)
         now[0] = 9.0
-        effects = Effects(cast(Any, None), cast(NewTermsTable, table), load_settings(), Counts(), heartbeat)
+        effects = _effects(None, heartbeat, table, lineage)
         with pytest.raises(FrozenError):
             await effects.write(b"k", b"v")
+        with pytest.raises(FrozenError):
+            await effects.remember([(b"k", b"v")])
 
     asyncio.run(run())
 
-    assert [] == table.steps
+    assert [] == table.steps + lineage.steps

@@ -10,10 +10,10 @@ import pytest
 from faust.tables.manager import TableManager
 from faust.types import TP
 
-from app.runtime.database import TABLE, table_options
+from app.runtime.database import table_options
 from app.runtime.recovery import BulkRecovery, BulkTableManager
 from app.runtime.settings import load_settings
-from app.runtime.table import NewTermsTable
+from app.runtime.table import LineageTable, NewTermsTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,48 +56,57 @@ class Rebuilding:
 
 @pytest.fixture
 def recovery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BulkRecovery:
-    """That of an application which never connects; one partition is assigned."""
+    """That of an application with two tables which never connects; one partition of each is assigned."""
     app = faust.App("tests", datadir=str(tmp_path), store="rocksdb://", TableManager=BulkTableManager)
-    options = table_options(load_settings())
-    table = NewTermsTable(app, name=TABLE, key_type=bytes, value_type=bytes, partitions=4, options=options)
+    table = NewTermsTable(app, partitions=4, options=table_options(load_settings()))
+    processes = LineageTable(app, partitions=4, options=table_options(load_settings()))
     app.tables.add(table)
+    app.tables.add(processes)
     monkeypatch.setattr("app.runtime.recovery.Rebuild", Rebuilding)
     found = cast(BulkTableManager, app.tables).recovery
     found.actives_for_table[table] = {CHANGELOG}
+    found.actives_for_table[processes] = {TP("tests-lineage-changelog", 0)}
     return found
 
 
-def _rebuilt(recovery: BulkRecovery, meanwhile: Callable[[], None]) -> tuple[bool, bool]:
-    """Whether recovery goes on with what was rebuilt, and whether its database is there."""
+def _rebuilt(recovery: BulkRecovery, meanwhile: Callable[[], None], at: int = 0) -> tuple[bool, list[bool]]:
+    """Whether recovery goes on with what was rebuilt, and of each table whose rebuild began whether it has it.
+
+    Args:
+        recovery: Ours.
+        meanwhile: What happens while a rebuild is under way.
+        at: Which one that is.
+    """
     made: list[Rebuilding] = []
 
     class Watched(Rebuilding):
         def __init__(self, *arguments: object) -> None:
             super().__init__(*arguments)
-            self.meanwhile = meanwhile
+            if len(made) == at:
+                self.meanwhile = meanwhile
             made.append(self)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("app.runtime.recovery.Rebuild", Watched)
         done = asyncio.run(recovery._rebuilt())
-    (table,) = recovery.tables.values()
-    store: Any = table.data
-    there = bool(store.take([0]))
-    assert there != made[0].opened[0].closed
+    stores: list[Any] = [table.data for table in recovery.tables.values()]
+    there = [bool(store.take([0])) for store in stores[: len(made)]]
+    assert there == [not rebuild.opened[0].closed for rebuild in made]
     return done, there
 
 
 def test_rebuilt_databases_are_handed_over(recovery: BulkRecovery) -> None:
     """Nothing happened meanwhile."""
-    assert (True, True) == _rebuilt(recovery, lambda: None)
+    assert (True, [True, True]) == _rebuilt(recovery, lambda: None)
 
 
+@pytest.mark.parametrize("at", [0, 1])
 @pytest.mark.parametrize("event", ["abandoned", "another assignment"])
-def test_databases_of_an_assignment_that_is_over_are_closed(recovery: BulkRecovery, event: str) -> None:
-    """It was abandoned, or another recovery is due although nobody abandoned this one."""
+def test_databases_of_an_assignment_that_is_over_are_closed(recovery: BulkRecovery, event: str, at: int) -> None:
+    """It was abandoned, or another recovery is due although nobody abandoned this one; of all tables."""
     meanwhile = recovery.abandon if event == "abandoned" else recovery.signal_recovery_start.set
 
-    assert (False, False) == _rebuilt(recovery, meanwhile)
+    assert (False, [False] * (at + 1)) == _rebuilt(recovery, meanwhile, at)
 
 
 def test_rebalance_abandons_before_databases_are_closed(

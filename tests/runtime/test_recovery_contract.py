@@ -14,10 +14,10 @@ from faust.tables.recovery import Recovery
 from mode.services import ServiceTask
 from rocksdict import Rdict
 
-from app.runtime.database import OFFSET_KEY, TABLE, table_options, tables_folder
+from app.runtime.database import OFFSET_KEY, table_options, tables_folder
 from app.runtime.recovery import BulkRecovery, BulkTableManager
 from app.runtime.settings import load_settings
-from app.runtime.store import TermStore
+from app.runtime.store import TableStore
 from app.runtime.table import NewTermsTable
 from tests.runtime.databases import databases_in, entry, fill, overwrite_with_noise
 
@@ -34,9 +34,7 @@ def app(tmp_path: Path) -> faust.App:
 
 
 def _table(app: faust.App) -> NewTermsTable:
-    table = NewTermsTable(
-        app, name=TABLE, key_type=bytes, value_type=bytes, partitions=4, options=table_options(load_settings())
-    )
+    table = NewTermsTable(app, partitions=4, options=table_options(load_settings()))
     app.tables.add(table)
     return table
 
@@ -82,7 +80,7 @@ def test_application_has_our_manager_recovery_and_store(app: faust.App) -> None:
 
     assert isinstance(app.tables, BulkTableManager)
     assert isinstance(app.tables.recovery, BulkRecovery)
-    assert isinstance(table.data, TermStore)
+    assert isinstance(table.data, TableStore)
 
 
 def test_databases_are_where_faust_keeps_them(app: faust.App, tmp_path: Path) -> None:

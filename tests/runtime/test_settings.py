@@ -255,7 +255,14 @@ def test_names_of_topics_follow_the_prefix() -> None:
         "blue.alerts",
         "blue.dead-letters",
         "blue-new_terms-changelog",
-    ] == [settings.matches_topic, settings.alerts_topic, settings.dead_letters_topic, settings.changelog_topic]
+        "blue-lineage-changelog",
+    ] == [
+        settings.matches_topic,
+        settings.alerts_topic,
+        settings.dead_letters_topic,
+        settings.changelog_topic,
+        settings.lineage_changelog_topic,
+    ]
 
 
 def test_topics_of_ours_have_room_for_headers() -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
 
 from app.core.alert import Alert
+from app.core.baseline import decode_baseline, is_baseline_key
 from app.core.dead_letter import DeadLetter
 from app.core.engine import Engine, Route
 from app.core.new_terms import TermRecord, decode_record, encode_record, epoch_of, term_key
+from app.core.ring import derived
 from app.errors import EffectError
 from app.runtime.counts import Counts
 from app.runtime.effects import Effects
@@ -21,7 +25,7 @@ from app.runtime.in_flight import Unconfirmed
 from app.runtime.records import SourcePosition, match_headers
 from app.runtime.rules import build_engine, load_rules
 from app.runtime.settings import PACKAGED_RULES
-from app.runtime.steps import MatchStep, NoveltyStep, Record
+from app.runtime.steps import MatchStep, NoveltyStep, Reads, Record
 from tests.events import event, raw
 
 RULE = PACKAGED_RULES / "exim4_child.toml"
@@ -43,6 +47,10 @@ class Recorder:
     fails_at: str = ""
     done: list[tuple[str, Any]] = field(default_factory=list)
     table: dict[bytes, bytes] = field(default_factory=dict)
+    lineage: dict[bytes, bytes] = field(default_factory=dict)
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+    most_at_once: int = 0
+    _sending: int = 0
 
     async def _note(self, name: str, what: object) -> None:
         await asyncio.sleep(0)
@@ -56,8 +64,14 @@ class Recorder:
         return _confirmed("a match")
 
     async def alert(self, alert: Alert, *_: object) -> None:
-        """Note an alert."""
+        """Note an alert, after a while."""
+        self._sending += 1
+        self.most_at_once = max(self.most_at_once, self._sending)
+        for _turn in range(20):
+            await asyncio.sleep(0)
         await self._note("alert", alert.id)
+        self._sending -= 1
+        self.alerts.append(json.loads(alert.value))
 
     async def dead_letter(self, letter: DeadLetter, *_: object) -> None:
         """Note a dead letter."""
@@ -65,13 +79,27 @@ class Recorder:
 
     async def write(self, key: bytes, value: bytes) -> Unconfirmed:
         """Note an entry, and keep it; it is confirmed at once."""
-        await self._note("write", decode_record(value))
+        if is_baseline_key(key):
+            await self._note("baseline", decode_baseline(value))
+        else:
+            await self._note("write", decode_record(value))
         self.table[key] = value
         return _confirmed("an entry")
 
+    async def remember(self, changes: Sequence[tuple[bytes, bytes | None]]) -> list[Unconfirmed]:
+        """Note that a process is remembered, and keep it."""
+        await self._note("remember", len(changes))
+        for change in changes:
+            for key, value in derived(*change):
+                self.lineage.pop(key, None)
+                if value is not None:
+                    self.lineage[key] = value
+        return [_confirmed("a process")]
 
-def _novelty(recorder: Recorder, topic_id: str = "topic") -> NoveltyStep:
-    return NoveltyStep(_engine(), cast(Effects, recorder), recorder.table.get, lambda: NOW, topic_id, Counts())
+
+def _novelty(recorder: Recorder, topic_id: str = "topic", engine: Engine | None = None) -> NoveltyStep:
+    reads = Reads(recorder.table.get, recorder.lineage.get)
+    return NoveltyStep(engine or _engine(), cast(Effects, recorder), reads, lambda: NOW, topic_id, Counts())
 
 
 def _match(value: bytes, offset: int = 5, route: Route = ROUTE) -> Record:
@@ -96,7 +124,8 @@ def _run(step: MatchStep | NoveltyStep, *records: Record) -> None:
 
 
 def _names(recorder: Recorder) -> list[str]:
-    return [name for name, _ in recorder.done]
+    """What was done; that every member of the family is remembered has tests of its own."""
+    return [name for name, _ in recorder.done if name != "remember"]
 
 
 def test_alert_is_confirmed_before_the_table_is_written() -> None:
@@ -105,10 +134,13 @@ def test_alert_is_confirmed_before_the_table_is_written() -> None:
 
     _run(_novelty(recorder), _match(raw(event(host="mail01"))))
 
-    assert ["alert", "write"] == _names(recorder)
+    assert ["alert", "baseline", "write"] == _names(recorder)
 
 
-@pytest.mark.parametrize(("fails_at", "expected"), [("alert", []), ("write", ["alert"])])
+@pytest.mark.parametrize(
+    ("fails_at", "expected"),
+    [("remember", []), ("alert", []), ("baseline", ["alert"]), ("write", ["alert", "baseline"])],
+)
 def test_nothing_is_done_after_a_failed_effect(fails_at: str, expected: list[str]) -> None:
     """The step raises, so that the process ends; above all the table does not know the term yet."""
     recorder = Recorder(fails_at)
@@ -117,7 +149,7 @@ def test_nothing_is_done_after_a_failed_effect(fails_at: str, expected: list[str
         _run(_novelty(recorder), _match(raw(event(host="mail01"))))
 
     assert expected == _names(recorder)
-    assert {} == recorder.table
+    assert [] == [key for key in recorder.table if not is_baseline_key(key)]
 
 
 def test_replayed_record_gives_the_same_alert_id() -> None:
@@ -127,7 +159,8 @@ def test_replayed_record_gives_the_same_alert_id() -> None:
         _run(_novelty(first), _match(raw(event(host="mail01"))))
     _run(_novelty(second), _match(raw(event(host="mail01"))))
 
-    assert first.done == second.done[:1]
+    assert first.done == second.done[: len(first.done)]
+    assert ["alert", "baseline"] == _names(first)
 
 
 def test_replayed_position_is_written_again_and_not_judged() -> None:
@@ -137,8 +170,9 @@ def test_replayed_position_is_written_again_and_not_judged() -> None:
     for _ in range(2):
         _run(step, _match(raw(event(host="mail01"))))
 
-    assert ["alert", "write", "write"] == _names(recorder)
-    assert recorder.done[1] == recorder.done[2]
+    assert ["alert", "baseline", "write", "baseline", "write"] == _names(recorder)
+    written = [what for name, what in recorder.done if name in ("baseline", "write")]
+    assert written[:2] == written[2:]
 
 
 def test_recreated_topic_is_another_epoch() -> None:
@@ -158,7 +192,7 @@ def test_record_of_the_same_term_waits_for_the_announcement() -> None:
 
     _run(_novelty(recorder), *(_match(raw(event(host="mail01")), offset) for offset in (5, 6, 7)))
 
-    assert ["alert", "write", "write", "write"] == _names(recorder)
+    assert ["alert", "baseline", "write", "write", "write"] == _names(recorder)
     assert [1, 2, 3] == [record.count for name, record in recorder.done if name == "write"]
 
 
@@ -169,7 +203,84 @@ def test_record_of_another_term_does_not_wait() -> None:
 
     _run(_novelty(recorder), *(_match(raw(event(host="mail01", name=name)), 5 + at) for at, name in enumerate(names)))
 
-    assert ["alert"] * 3 + ["write"] * 3 == _names(recorder)
+    assert 3 == recorder.most_at_once
+    assert ["baseline", "write"] * 3 == [name for name in _names(recorder) if name != "alert"]
+
+
+def test_terms_that_are_announced_together_are_counted_one_after_the_other() -> None:
+    """Each alert tells the baseline with those before it, though none of them is written yet."""
+    recorder = Recorder()
+    names = ("sh", "perl", "nc")
+
+    _run(_novelty(recorder), *(_match(raw(event(host="mail01", name=name)), 5 + at) for at, name in enumerate(names)))
+
+    told = [alert["detector"]["baseline"]["rule"]["terms"] for alert in recorder.alerts]
+    assert [0, 1, 2] == told
+    assert [1, 2, 3] == [what.terms for name, what in recorder.done if name == "baseline"]
+
+
+def test_crash_between_baseline_and_term_counts_the_term_once() -> None:
+    """The replay finds the term counted, and tells what the first alert told."""
+    recorder = Recorder("write")
+    with pytest.raises(EffectError):
+        _run(_novelty(recorder), _match(raw(event(host="mail01"))))
+    recorder.fails_at = ""
+    _run(_novelty(recorder), _match(raw(event(host="mail01"))))
+
+    first, second = recorder.alerts
+    assert first == second
+    assert [1, 1] == [what.terms for name, what in recorder.done if name == "baseline"]
+
+
+def test_member_that_no_rule_matches_is_remembered_and_nothing_else() -> None:
+    """A delivery of exim4 raises nothing, and later alerts can tell of it."""
+    recorder = Recorder()
+
+    _run(_novelty(recorder), _match(raw(event(name="exim4", parent="exim4", process__entity_id="delivery"))))
+
+    assert [("remember", 1)] == recorder.done
+
+
+def test_alert_tells_of_what_was_remembered() -> None:
+    """The parent of the parent is in no event of the last process; its own event said it."""
+    recorder = Recorder()
+    shell = event("sh", process__entity_id="shell", process__parent__entity_id="delivery")
+    deep = event(
+        "wget",
+        "sh",
+        process__entity_id="wget",
+        process__parent__entity_id="shell",
+        process__session_leader__name="exim4",
+        process__session_leader__entity_id="daemon",
+    )
+    engine = build_engine(
+        load_rules([PACKAGED_RULES]), max_alert_bytes=1_000_000, max_future_skew="5m", alert_from=None, learn_until=None
+    )
+
+    _run(_novelty(recorder, engine=engine), _match(raw(shell)), _match(raw(deep), 6))
+
+    lineage = recorder.alerts[-1]["detector"]["lineage"]
+    assert ["exim4", None, "exim4", "sh", "wget"] == [one.get("name") for one in lineage["processes"]]
+    assert ["leader", "unknown", "seen", "event", "event"] == [one["origin"] for one in lineage["processes"]]
+    assert (2, "descendant") == (lineage["depth"], lineage["relation"])
+
+
+def test_learned_term_waits_for_what_is_announced_of_its_baseline() -> None:
+    """Its baseline must not be overwritten by an older one that is written later."""
+    recorder = Recorder()
+    engine = build_engine(
+        load_rules([RULE]),
+        max_alert_bytes=1_000_000,
+        max_future_skew="5m",
+        alert_from="2026-01-05T08:00:00Z",
+        learn_until=None,
+    )
+    early = event("perl", time="2026-01-04T00:00:00Z")
+
+    _run(_novelty(recorder, engine=engine), _match(raw(event("sh"))), _match(raw(early), 6))
+
+    assert ["alert", "baseline", "write", "baseline", "write"] == _names(recorder)
+    assert [1, 2] == [what.terms for name, what in recorder.done if name == "baseline"]
 
 
 def test_failed_announcement_leaves_the_term_unknown_to_what_waits_for_it() -> None:
@@ -190,15 +301,15 @@ def test_known_term_is_written_without_an_alert() -> None:
 
     _run(_novelty(recorder), _match(raw(event(host="mail01"))))
 
-    assert ["write"] == _names(recorder)
-    assert 5 == recorder.done[0][1].count
+    assert ["baseline", "write"] == _names(recorder)
+    assert 5 == recorder.done[-1][1].count
 
 
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
         (_match(raw(event(host="mail01")), route=Route("host", b"other")), "not_a_match"),
-        (_match(raw(event(host="mail01", name="grep"))), "not_a_match"),
+        (_match(raw(event(host="mail01", name="grep", parent="cron"))), "not_a_match"),
         (_match(b"[]"), "not_an_object"),
         (Record(SourcePosition("matches", 1, 5, 0), b"k", raw(event()), []), "not_a_match"),
         (Record(SourcePosition("matches", 1, 5, 0), b"k", None, []), "not_a_match"),
@@ -249,6 +360,7 @@ def test_process_ends_hard() -> None:
     """No exit handler runs and no cleanup: the code is the error's, the line says where."""
     code = """
 import atexit, logging
+from app.core.ring import derived
 from app.errors import EffectError
 from app.runtime.ending import end_process
 logging.basicConfig()

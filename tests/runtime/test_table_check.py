@@ -7,11 +7,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from app.core.baseline import BaselineRecord, encode_baseline, host_baseline_key
 from app.core.state_format import StateFormatError
 from app.errors import SettingsError
 from app.runtime.database import OFFSET_KEY
 from app.runtime.table_check import check_tables
-from tests.runtime.databases import databases_in, entry, fill, overwrite_with_noise, truncate
+from app.runtime.table_kind import LINEAGE
+from tests.runtime.databases import (
+    databases_in,
+    entries_of,
+    entry,
+    fill,
+    overwrite_with_noise,
+    processes,
+    truncate,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +61,7 @@ def test_expired_entries_are_purged(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert b"700" == opened.get(OFFSET_KEY)
     opened.close()
     (line,) = caplog.messages
-    assert line.startswith("table checked: 2 databases with 315 entries, 13 of them expired and purged, in ")
+    assert line.startswith("table new_terms checked: 2 databases with 315 entries, 13 of them purged, in ")
 
 
 def test_clock_that_is_years_ahead_purges_nothing_that_is_needed(tmp_path: Path) -> None:
@@ -106,6 +116,55 @@ def test_held_database_stops_the_start(tmp_path: Path) -> None:
 
     assert FRESH == list(held.items())
     held.close()
+
+
+def test_baselines_stand_among_terms(tmp_path: Path) -> None:
+    """They are of use for as long."""
+    keys = [host_baseline_key("a-rule", ("host.id",), f"host-{number}") for number in range(2)]
+    ages = (KEEP, KEEP + 1)
+    kept, old = (
+        (key, encode_baseline(BaselineRecord(1, 2, NOW - age, 3, 4, b"digest")))
+        for key, age in zip(keys, ages, strict=True)
+    )
+    databases = databases_in(tmp_path)
+    fill(databases, 0, [kept, old, NEWEST])
+    _check(databases)
+
+    assert sorted([kept, NEWEST]) == _entries(databases, 0)
+
+
+def test_processes_are_purged_with_all_that_is_derived(tmp_path: Path) -> None:
+    """Nothing is left of a host of which nothing was heard for long; the rings of others stay as they are."""
+    databases = databases_in(tmp_path, LINEAGE)
+    fresh = entries_of(processes("mail01", range(20), 8, NOW))
+    edge = entries_of(processes("mail02", range(3), 8, NOW - KEEP))
+    old = entries_of(processes("mail03", range(5), 8, NOW - KEEP - 1))
+    fill(databases, 0, list((fresh | edge | old).items()), offset=700)
+    _check(databases)
+
+    assert fresh | edge == dict(_entries(databases, 0))
+
+
+def test_slot_that_was_given_anew_stays(tmp_path: Path) -> None:
+    """The expired process that had it before goes alone; its deletion was lost with a power cut."""
+    databases = databases_in(tmp_path, LINEAGE)
+    ring = processes("mail01", range(6), 4, NOW)
+    (lost,) = processes("mail01", [99], 4, NOW - KEEP - 1)
+    fill(databases, 0, list((entries_of([lost]) | entries_of(ring)).items()))
+    assert lost in _entries(databases, 0)
+    _check(databases)
+
+    assert entries_of(ring) == dict(_entries(databases, 0))
+
+
+def test_unknown_format_of_a_process_stops_the_start(tmp_path: Path) -> None:
+    """As that of a term does."""
+    databases = databases_in(tmp_path, LINEAGE)
+    ((key, _),) = processes("mail01", [1], 4, NOW)
+    fill(databases, 0, [(key, b"\x63")])
+
+    with pytest.raises(StateFormatError, match="lineage table holds a record of format 99"):
+        _check(databases)
 
 
 def test_new_data_directory_is_no_matter(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -22,7 +22,8 @@ def test_worker_on_the_embedded_broker_alerts_as_replay_does() -> None:
     sent = history(31, 60, noise=60)
     expected = sorted(alert.id for alert in replayed(sent))
     with EmbeddedBroker() as broker:
-        for name in (_SOURCE, "demo.matches", "demo.alerts", "demo.dead-letters", "demo-new_terms-changelog"):
+        changelogs = ("demo-new_terms-changelog", "demo-lineage-changelog")
+        for name in (_SOURCE, "demo.matches", "demo.alerts", "demo.dead-letters", *changelogs):
             broker.create_topic(name, _PARTITIONS)
         settings = {
             "EXIMWATCH_BROKERS": broker.brokers,

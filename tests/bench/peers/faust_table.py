@@ -13,8 +13,9 @@ import faust
 import uvloop
 from yarl import URL
 
-from app.runtime.database import TABLE, table_options
+from app.runtime.database import table_options
 from app.runtime.settings import Settings
+from app.runtime.table_kind import NEW_TERMS
 from tests.bench.marks import Count
 from tests.bench.peers import Task
 
@@ -51,7 +52,7 @@ def main() -> None:
     )
     app.count, app.wanted = Count(task.events), task.events
     options = table_options(Settings.model_construct())
-    table: Any = faust.Table(app, name=TABLE, key_type=bytes, value_type=bytes, partitions=4, options=options)
+    table: Any = faust.Table(app, name=NEW_TERMS.name, key_type=bytes, value_type=bytes, partitions=4, options=options)
     app.tables.add(table)
     source = app.topic(task.topic, key_serializer="raw", value_serializer="raw")
 
