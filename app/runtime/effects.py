@@ -15,7 +15,7 @@ import asyncio
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import faust
 from aiokafka.errors import MessageSizeTooLargeError

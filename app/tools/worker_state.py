@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 
 from app.core.engine import Arrival, Engine, Examination, Route, baseline_key
+from app.core.event import JsonObject
 from app.core.new_terms import epoch_of, term_key
 from app.core.ring import belongs_to
 from app.errors import TopicsError
@@ -67,13 +67,13 @@ class WorkerState:
                     return record
         return None
 
-    def arrival(self, route: Route, match: StoredRecord | None, source: SourcePosition, now: int) -> Arrival:
+    def arrival(self, route: Route, match: StoredRecord | None, source: JsonObject, now: int) -> Arrival:
         """How a match arrived or, where there is none, would arrive now; `now` in nanoseconds since 1970."""
         epoch = epoch_of(self._id, self.partition(route))
         if match is None:
-            return Arrival(epoch, _NO_OFFSET, now, source.shown())
+            return Arrival(epoch, _NO_OFFSET, now, source)
         taken_at = now if match.time is None else match.time * _MILLISECOND
-        return Arrival(epoch, match.offset, taken_at, source.shown())
+        return Arrival(epoch, match.offset, taken_at, source)
 
     def _keys(self, examination: Examination) -> dict[int, set[bytes]]:
         keys: dict[int, set[bytes]] = {}
