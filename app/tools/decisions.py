@@ -66,14 +66,14 @@ def decide(engine: Engine, history: History, subject: Subject, made_at: int) -> 
     for route in examination.routes():
         arrival = subject.arrival(route)
         look_up = remembered(history, examination, arrival) if examination.tells_of(route) else NOTHING
-        before = {(rule.id, term): _records(history, rule, term) for rule, term in examination.due(route)}
         for judged in history.judge(subject.raw, examination, route, arrival, made_at):
             if isinstance(judged, DeadLetter):
                 decisions.dead_letters.append(judged)
                 continue
             rule, term, judgement = judged
-            found = before[rule.id, term]
-            decisions.outcomes.append(Outcome(rule, term, *found, arrival, look_up, judgement))
+            # What is to be written is written when the next one is asked for: the history is as it was judged by.
+            records = _records(history, rule, term)
+            decisions.outcomes.append(Outcome(rule, term, *records, arrival, look_up, judgement))
     return decisions
 
 

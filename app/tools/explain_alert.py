@@ -167,9 +167,9 @@ class CarriedAlert:
             yield f"no rule {self.said.rule_id} is loaded here: judged by the query that the alert carries"
         elif known.digest != self.said.detector.rule_sha256:
             yield f"the rule file is another one now ({known.file}): judged by the query that the alert carries"
-        if self.said.detector.truncated:
-            cut = ", ".join(self.said.detector.truncated)
-            yield f"the alert was cut, so that checks may fail that would not on the whole event: {cut}"
+        cut = [path for path in self.said.detector.truncated if not path.startswith(("detector.", "kibana."))]
+        if cut:
+            yield f"the event was cut in the alert, so that checks may fail which the whole passes: {', '.join(cut)}"
 
 
 def _check(name: str, result: bool, detail: str) -> JsonObject:

@@ -29,6 +29,8 @@ class History:
     ) -> Iterator[tuple[Rule, Term, Judgement] | DeadLetter]:
         """Judge a record where one of its routes leads, and remember it: the second step, in its order.
 
+        While a judgement is looked at, the terms and baselines are still those that it was made by.
+
         Args:
             raw: The record's bytes.
             examination: The first step's result over them.
