@@ -32,6 +32,15 @@ _NAMED = ("@timestamp", "host.id", "host.name", "process.parent.name", "process.
 _ARGS = 16
 
 
+class _Made(msgspec.Struct):
+    """What is read of an alert; the rest may hold numbers that no decoder takes."""
+
+    reason: str = msgspec.field(name="kibana.alert.reason")
+
+
+_MADE = msgspec.json.Decoder(_Made)
+
+
 def explain(
     engine: Engine, history: History, subject: Subject, made_at: int, compared_with: str, notes: Sequence[str] = ()
 ) -> JsonObject:
@@ -166,7 +175,7 @@ def _term_fields(outcome: Outcome, engine: Engine, examination: Examination, sub
             "watched_for": format_duration(max(0, clock.time - outcome.baseline.since)),
         }
     if outcome.judgement.alert is not None:
-        fields["reason"] = msgspec.json.decode(outcome.judgement.alert.value)["kibana.alert.reason"]
+        fields["reason"] = _MADE.decode(outcome.judgement.alert.value).reason
     if outcome.look_up is NOTHING and examination.event is not None:
         # It is judged apart from the host's processes: by what the event itself says.
         fields |= descent_fields(examination.event, clock.time, NOTHING)
