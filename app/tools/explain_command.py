@@ -167,7 +167,9 @@ class Explainer:
             for route in routes:
                 match = own.get(route) or (None if source is None else state.match(route, source))
                 arrivals[route] = state.arrival(route, match, shown_source, now if source else self._taken_at)
-                if match is None and source is not None:
+                if match is not None:
+                    notes.append(f"its match stands at {match.topic}:{match.partition}:{match.offset}")
+                elif source is not None:
                     notes.append(_FORWARDED_LATER)
         idle = Arrival(0, _LAST, now, shown_source)
         subject = Subject(raw, timestamp, shown_source, lambda route: arrivals.get(route, idle))
