@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import faust
@@ -37,6 +39,7 @@ class StoppingWorker(faust.Worker):
     """Why it ends, if it does not because it was told to."""
 
     _deadline: threading.Timer | None = None
+    _stop_loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
         """Start, and keep what goes wrong with Kafka, which needs no traceback: the start is given up then."""
@@ -64,12 +67,32 @@ class StoppingWorker(faust.Worker):
             self._deadline = threading.Timer(STOP_S, self._end)
             self._deadline.daemon = True
             self._deadline.start()
+            with contextlib.suppress(RuntimeError):  # nobody waits in a loop that does not run
+                self._stop_loop = asyncio.get_running_loop()
             self.begin_stop()
             logger.info("stopping: what is in hand is finished and committed, then the worker leaves its group")
 
     def _end(self) -> None:
+        # The loop goes on meanwhile, or hangs: what can't be told must not keep the process from ending.
+        with contextlib.suppress(Exception):
+            for task in asyncio.all_tasks(self._stop_loop) if self._stop_loop else ():
+                logger.warning("not over: %s", waits_in(task))
         error = EffectError(
             f"the stop took longer than {STOP_S:g} s: what was begun could not be finished and committed, or Kafka "
             "does not answer; nothing is lost"
         )
         self.fail(error, "the stop")
+
+
+def waits_in(task: asyncio.Task[Any]) -> str:
+    """The places at which a task's coroutines wait for one another, the outermost first, for people."""
+    places = []
+    waiting: Any = task.get_coro()
+    while waiting is not None:
+        code = getattr(waiting, "cr_code", None) or getattr(waiting, "gi_code", None)
+        frame = getattr(waiting, "cr_frame", None) or getattr(waiting, "gi_frame", None)
+        if code is None or frame is None:
+            break
+        places.append(f"{Path(code.co_filename).stem}.{code.co_qualname}:{frame.f_lineno}")
+        waiting = getattr(waiting, "cr_await", None) or getattr(waiting, "gi_yieldfrom", None)
+    return " > ".join(places)

@@ -60,18 +60,21 @@ class Installation:
         *,
         sources: Mapping[str, int] | None = None,
         settings: Mapping[str, str] | None = None,
+        partitions: int = PARTITIONS,
     ) -> None:
         """Prepare only; see `create`.
 
         Args:
             brokers: Address of the Kafka.
             prefix: Start of all names, and the group.
-            sources: Partitions of each source topic by the end of its name; by default one of four, `events`.
+            sources: Partitions of each source topic by the end of its name; by default one, `events`.
             settings: More settings, by their name without `EXIMWATCH_`, for all that is run.
+            partitions: Of the topics of ours, and of the source topic where `sources` does not say.
         """
         self._brokers = brokers
         self._prefix = prefix
-        self._sources = dict(sources or {"events": PARTITIONS})
+        self._partitions = partitions
+        self._sources = dict(sources or {"events": partitions})
         self._workers = ExitStack()
         self._admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
         # Never subscribes, so it is no member of the group; it only asks.
@@ -82,7 +85,7 @@ class Installation:
             "BROKERS": brokers,
             "TOPIC_PREFIX": prefix,
             "SOURCE_TOPICS": ",".join(self.source(name) for name in self._sources),
-            "PARTITIONS": str(PARTITIONS),
+            "PARTITIONS": str(partitions),
             "REPLICATION_FACTOR": "1",
             "SESSION_TIMEOUT": "6s",
             # What is waited for in tests is seldom there already; half a second each time adds up.
@@ -200,7 +203,7 @@ class Installation:
 
     def wait_alerts(self, count: int, *workers: Worker, deadline: float = _DEADLINE_S) -> None:
         """Wait until so many alerts stand in their topic, repeated ones too; the workers must stay alive meanwhile."""
-        partitions = [(self.names["alerts"], number) for number in range(PARTITIONS)]
+        partitions = [(self.names["alerts"], number) for number in range(self._partitions)]
 
         def alerted() -> bool:
             for worker in workers:
@@ -244,7 +247,7 @@ class Installation:
         return [(self.source(name), number) for name, count in self._sources.items() for number in range(count)]
 
     def _matches_partitions(self) -> list[tuple[str, int]]:
-        return [(self.names["matches"], number) for number in range(PARTITIONS)]
+        return [(self.names["matches"], number) for number in range(self._partitions)]
 
     def _ends(self, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # its stub gives no types

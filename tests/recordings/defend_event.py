@@ -23,13 +23,16 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What was noted about the recorded system beside the trace."""
+    """What was noted about a system beside the trace."""
 
     os_version: str
     kernel: str
     users: Mapping[int, str]
     groups: Mapping[int, str]
     programs: Mapping[str, Program] = field(default_factory=dict)
+    id: str = HOST_ID
+    name: str = HOST_NAME
+    agent_id: str = AGENT_ID
 
 
 def merged(moments: Iterable[Moment]) -> list[tuple[Moment, ...]]:
@@ -65,8 +68,8 @@ def _start(at_ns: int) -> str:
     return f"{datetime.fromtimestamp(at_ns // 10**9, tz=UTC):%Y-%m-%dT%H:%M:%S}.{at_ns % 10**9 // 10**7:02d}Z"
 
 
-def _entity_id(process: Process) -> str:
-    text = f"{AGENT_ID}-{process.pid}-{process.start_ns // 10**9}"
+def _entity_id(process: Process, host: Host) -> str:
+    text = f"{host.agent_id}-{process.pid}-{process.start_ns // 10**9}"
     return base64.b64encode(text.encode()).decode()
 
 
@@ -89,7 +92,7 @@ def _identity(process: Process, host: Host) -> Document:
     supplemental = [_named(group, host.groups) for group in process.supplemental]
     return {
         **_image(process.image),
-        "entity_id": _entity_id(process),
+        "entity_id": _entity_id(process, host),
         "group": _named(process.groups.effective, host.groups),
         "interactive": False,
         "name": process.image.name,
@@ -113,7 +116,7 @@ def _entry_leader(moment: Moment, host: Host) -> Document:
     parent: Document = {}
     if leader.pid != INIT_PID:
         init = moment.ancestry[-1]
-        parent = {"parent": {"entity_id": _entity_id(init), "pid": init.pid, "start": _start(init.start_ns)}}
+        parent = {"parent": {"entity_id": _entity_id(init, host), "pid": init.pid, "start": _start(init.start_ns)}}
     return {**_leader(leader, moment.process, host), "entry_meta": {"type": "init"}, **parent}
 
 
@@ -125,7 +128,7 @@ def _process(chunk: tuple[Moment, ...], host: Host) -> Document:
     ended = {"end": timestamp(last.at_ns), "exit_code": last.exit_code} if last.kind == "end" else {}
     return {
         **_identity(process, host),
-        "Ext": {"ancestry": [_entity_id(ancestor) for ancestor in told.ancestry]},
+        "Ext": {"ancestry": [_entity_id(ancestor, host) for ancestor in told.ancestry]},
         "command_line": " ".join(process.image.args),
         **ended,
         "entry_leader": _entry_leader(told, host),
@@ -144,10 +147,10 @@ def document(sequence: int, chunk: tuple[Moment, ...], host: Host) -> Document:
     at = timestamp(chunk[0].at_ns)
     return {
         "@timestamp": at,
-        "agent": {"id": AGENT_ID, "type": "endpoint", "version": "8.18.2"},
+        "agent": {"id": host.agent_id, "type": "endpoint", "version": "8.18.2"},
         "data_stream": {"dataset": "endpoint.events.process", "namespace": "default", "type": "logs"},
         "ecs": {"version": "8.10.0"},
-        "elastic": {"agent": {"id": AGENT_ID}},
+        "elastic": {"agent": {"id": host.agent_id}},
         "event": {
             "action": kinds[0] if len(kinds) == 1 else list(kinds),
             "category": ["process"],
@@ -163,11 +166,11 @@ def document(sequence: int, chunk: tuple[Moment, ...], host: Host) -> Document:
         "group": {"Ext": {"real": process["real_group"]}, **process["group"]},
         "host": {
             "architecture": "x86_64",
-            "hostname": HOST_NAME,
-            "id": HOST_ID,
+            "hostname": host.name,
+            "id": host.id,
             "ip": ["127.0.0.1", "192.0.2.25"],
             "mac": ["02-00-00-00-00-25"],
-            "name": HOST_NAME,
+            "name": host.name,
             "os": {
                 "Ext": {"variant": "Debian"},
                 "family": "debian",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import threading
 
 import pytest
@@ -53,6 +55,33 @@ def test_stop_that_takes_too_long_ends_hard(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert stopping.ended.wait(DEADLINE)
     assert ["the stop"] == stopping.failed
+
+
+def test_stop_that_takes_too_long_tells_what_it_waits_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each task that is left, from its own function to the innermost that waits."""
+    monkeypatch.setattr(stop, "STOP_S", 0.05)
+    stopping = Stopping()
+    never = asyncio.Event()
+
+    async def inner() -> None:
+        await never.wait()
+
+    async def outer() -> None:
+        await inner()
+
+    async def run() -> None:
+        task = asyncio.create_task(outer())
+        stopping.worker.on_worker_shutdown()
+        assert await asyncio.to_thread(stopping.ended.wait, DEADLINE)
+        never.set()
+        await task
+
+    asyncio.run(run())
+    assert ["the stop"] == stopping.failed
+    (told,) = [record.message for record in caplog.records if "outer" in record.message]
+    assert re.fullmatch(r"not over: test_stop\.\S*outer:\d+ > test_stop\.\S*inner:\d+ > locks\.Event\.wait:\d+", told)
 
 
 def test_deadline_leaves_room_for_a_supervisor_that_allows_ten_seconds() -> None:
