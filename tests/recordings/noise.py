@@ -36,6 +36,7 @@ _NEXT_YEAR: Final = 1_798_761_600 * SECOND  # 2027-01-01, later than all that is
 _FEW: Final = "grep or readlink or sort or stat"
 _MORE: Final = (
     f"{_FEW} or cmake or cppcheck or gcc or install or plymouth or run-parts or sshd or start-stop-daemon or systemctl"
+    " or update-exim4.conf"
 )
 _HELPER: Final = "process.parent.executable:/usr/sbin/update-exim4.conf"
 _STARTERS: Final = "process.parent.name:(run-parts or start-stop-daemon or systemctl or sshd)"
