@@ -171,6 +171,11 @@ class Ring:
         return bytes((FORMAT,)) + kind + self._host + rest
 
 
+def belongs_to(key: bytes, host: str) -> bool:
+    """Whether a key of the database or the changelog is one of a host's."""
+    return _split(key)[0] == _prefixed(host_key(host))
+
+
 def derived(key: bytes, value: bytes | None) -> list[Entry]:
     """All entries of the database that a record of the changelog stands for, itself first."""
     if value is None:
