@@ -114,6 +114,10 @@ def state_fields(record: TermRecord | None, clock: int) -> JsonObject | None:
         "last_seen": format_time(record.last_seen),
         "count": record.count,
     }
+    if record.executable is not None:
+        fields["executable"] = record.executable
+    if record.sha256 is not None:
+        fields["sha256"] = record.sha256.hex()
     if clock >= record.last_seen:
         fields["ago"] = format_duration(clock - record.last_seen)
     return fields
