@@ -91,6 +91,10 @@ class Examination:
         """Whether a process is to be remembered where a route leads."""
         return self.host is not None and route == Route("host", host_key(self.host))
 
+    def place_of(self, rule: Rule, term: Term) -> int:
+        """Which of a rule's terms a term is, in the order in which they are judged."""
+        return next(match.terms.index(term) for match in self.matches if match.rule is rule)
+
     def due(self, route: Route) -> Iterator[tuple[Rule, Term]]:
         """The rules and terms that are judged where a route leads."""
         for match in self.matches:
@@ -230,7 +234,8 @@ class Engine:
             assessment = assess(record, sighting, policy)
             seen = None
             if rule.scope == "host":
-                seen = watch(memory.baseline, term, assessment, sighting, self.standards.retention)
+                place = examination.place_of(rule, term)
+                seen = watch(memory.baseline, place, assessment, sighting, self.standards.retention)
             written = None if seen is None else seen.record
             if assessment.verdict is not Verdict.NEW:
                 return Judgement(assessment, written)
@@ -246,6 +251,8 @@ class Engine:
                 body = examination.bodies[room] = build_body(examination.event, room)
             alert = build_alert(rule, term, body, occurrence, assessment, evidence, made_at, maker)
             return Judgement(assessment, written, alert)
+        except StateFormatError:
+            raise
         except Exception as error:  # noqa: BLE001 — see examine
             return _internal_error(error, rule.id)
 
@@ -261,10 +268,8 @@ class Engine:
             if examination.event is None:
                 return DeadLetter("internal_error", "a member without event was to be remembered")
             clock = arrival.taken_at if examination.clock is None else examination.clock.time
-            over = parent(examination.event)
-            if over is not None:
-                ring.heard_of(over)
-            ring.saw(executed(examination.event, min(clock, arrival.taken_at + self.standards.max_future_skew)))
+            clock = min(clock, arrival.taken_at + self.standards.max_future_skew)
+            ring.remember(executed(examination.event, clock), parent(examination.event, clock))
         except StateFormatError:
             raise
         except Exception as error:  # noqa: BLE001 — see examine
