@@ -5,14 +5,14 @@ from __future__ import annotations
 from app.core.baseline import BaselineRecord, encode_baseline, host_baseline_key
 from app.core.new_terms import TermRecord, encode_record, term_key
 from app.core.process import Image, Process
-from app.core.ring import Ring, belongs_to
+from app.core.ring import Entry, Ring, belongs_to
 from app.runtime.rules import build_engine, load_rules
 from app.runtime.settings import PACKAGED_RULES
 from app.tools.history import History
 
 FIELDS = ("host.id", "process.name")
 RECORD = TermRecord(1, 2, 3, 4, 5, 6)
-BASELINE = BaselineRecord(1, 2, 3, 4, 5, b"term")
+BASELINE = BaselineRecord(1, 2, 3, 4, 5, 0)
 
 
 def empty() -> History:
@@ -40,14 +40,15 @@ def test_terms_and_baselines_are_taken_from_their_changelog() -> None:
 def test_processes_are_taken_from_their_changelog_host_by_host() -> None:
     """What a ring wrote is found again, and what it evicted is not; a key tells whose it is."""
     history = empty()
-    written = {}
+    written: dict[str, list[Entry]] = {}
     for host in ("h1", "h11", "h" * 2000):
-        ring = Ring(history.processes.get, host, 2, 0)
+        written[host] = []
         for entity in ("e1", "e2", "e3"):
-            ring.saw(Process(entity, (Image(0, entity),)))
-        written[host] = ring.changes
-        for change in ring.changes:
-            history.remember(*change)
+            ring = Ring(history.processes.get, host, 2, 0)
+            ring.remember(Process(entity, (Image(0, entity),)), None)
+            written[host] += ring.changes
+            for change in ring.changes:
+                history.remember(*change)
     for host, changes in written.items():
         ring = Ring(history.processes.get, host, 2, 0)
         assert [None, "e2", "e3"] == [found and found.image.name for found in map(ring.find, ("e1", "e2", "e3"))]
