@@ -96,11 +96,27 @@ class Ring:
         if found is None:
             self._place(process.entity_id, process)
             return
-        head = self._head()
-        behind = (head - found.slot) % self._slots
         together = merged(found.process, process)
-        if behind > self._slots // 2 or self._taken_at - found.applied_at > _REFRESH or together != found.process:
+        if together != found.process or self._is_old(found):
             self._place(process.entity_id, together)
+
+    def referred_to(self, process: Process) -> None:
+        """Keep a process that lives on and that another one's event refers to, as an ancestor further up.
+
+        What is known of it stays as it is: who refers to a process from afar may say less of it.
+        """
+        if process.entity_id is None:
+            return
+        found = self._find(process.entity_id)
+        if found is None:
+            self._place(process.entity_id, process)
+        elif self._is_old(found):
+            self._place(process.entity_id, found.process)
+
+    def _is_old(self, found: Remembered) -> bool:
+        """Whether a process is to be written again, lest it goes though it is still referred to."""
+        behind = (self._head() - found.slot) % self._slots
+        return behind > self._slots // 2 or self._taken_at - found.applied_at > _REFRESH
 
     def _find(self, entity_id: str) -> Remembered | None:
         value = self._get(self._key(_PROCESS, _entity(entity_id)))
