@@ -34,7 +34,7 @@ from app.core.new_terms import (
     host_key,
     terms_of,
 )
-from app.core.process import cut_text, executed, leaders, parent
+from app.core.process import cut_text, executed, leader, leader_ids, parent
 from app.core.ring import Ring
 from app.core.rule import Rule, Scope
 from app.core.state_format import StateFormatError
@@ -266,9 +266,9 @@ class Engine:
             clock = arrival.taken_at if examination.clock is None else examination.clock.time
             over = parent(examination.event)
             own = executed(examination.event, min(clock, arrival.taken_at + self.standards.max_future_skew))
-            for one in leaders(examination.event):
-                if one.image.name == ROOT and one.entity_id != own.entity_id:
-                    ring.referred_to(one)
+            for entity_id, which in leader_ids(examination.event, ROOT).items():
+                if entity_id != own.entity_id and not ring.keeps(entity_id):
+                    ring.heard_of(leader(examination.event, which))
             if over is not None:
                 ring.heard_of(over)
             ring.saw(own)

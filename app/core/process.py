@@ -96,8 +96,23 @@ def parent(event: ProcessEvent) -> Process | None:
 
 def leaders(event: ProcessEvent) -> tuple[Process, ...]:
     """The leaders that the event names, the nearest first."""
-    found = (_described(event, f"process.{leader}", 0) for leader in LEADERS)
+    found = (leader(event, which) for which in LEADERS)
     return tuple(process for process in found if process.image.name)
+
+
+def leader(event: ProcessEvent, which: str) -> Process:
+    """One leader, of LEADERS, as the event describes it."""
+    return _described(event, f"process.{which}", 0)
+
+
+def leader_ids(event: ProcessEvent, name: str) -> dict[str, str]:
+    """The entity ids of the leaders of that name, and with each the nearest leader that it is."""
+    found: dict[str, str] = {}
+    for which in LEADERS:
+        entity_id = _text(event, f"process.{which}.entity_id")
+        if entity_id is not None and event.first(f"process.{which}.name") == name:
+            found.setdefault(entity_id, which)
+    return found
 
 
 def ancestor_ids(event: ProcessEvent) -> tuple[str, ...]:

@@ -51,7 +51,15 @@ class Remembered(msgspec.Struct, array_like=True, frozen=True):
     process: Process
 
 
+class _Placed(msgspec.Struct, array_like=True, frozen=True):
+    """The beginning of a Remembered: what a slot is about, at a fraction of the cost."""
+
+    slot: int
+    applied_at: int
+
+
 _FORMAT: Final = StateFormat(Remembered, "lineage")
+_PLACED: Final = StateFormat(_Placed, "lineage")
 
 
 class Ring:
@@ -70,7 +78,7 @@ class Ring:
         self._host = _prefixed(host_key(host))
         self._slots = slots
         self._taken_at = taken_at
-        self._pending: dict[bytes, bytes | None] = {}
+        self._known: dict[bytes, bytes | None] = {}  # what was read, and what is going to be written
         self.changes: list[Entry] = []
         """Records of the changelog, in the order in which they are to be written."""
 
@@ -100,18 +108,14 @@ class Ring:
         if together != found.process or self._is_old(found):
             self._place(process.entity_id, together)
 
-    def referred_to(self, process: Process) -> None:
-        """Keep a process that lives on and that another one's event refers to, as an ancestor further up.
-
-        What is known of it stays as it is: who refers to a process from afar may say less of it.
-        """
-        if process.entity_id is None:
-            return
-        found = self._find(process.entity_id)
+    def keeps(self, entity_id: str) -> bool:
+        """Whether an entity is remembered; then it is kept for longer, since an event refers to it."""
+        found = self._find(entity_id)
         if found is None:
-            self._place(process.entity_id, process)
-        elif self._is_old(found):
-            self._place(process.entity_id, found.process)
+            return False
+        if self._is_old(found):
+            self._place(entity_id, found.process)
+        return True
 
     def _is_old(self, found: Remembered) -> bool:
         """Whether a process is to be written again, lest it goes though it is still referred to."""
@@ -132,20 +136,22 @@ class Ring:
         occupant = self._get(self._key(_SLOT, slot.to_bytes(_SLOT_BYTES, "big")))
         if occupant is not None and (old := self._key(_PROCESS, occupant)) != key:
             value = self._get(old)
-            if value is not None and _FORMAT.decode(value).slot == slot:
+            if value is not None and _slot_of(value) == slot:
                 self._change(old, None)
         self._change(key, _FORMAT.encode(Remembered(slot, self._taken_at, process)))
 
     def _change(self, key: bytes, value: bytes | None) -> None:
         self.changes.append((key, value))
-        self._pending.update(derived(key, value))
+        self._known.update(derived(key, value))
 
     def _head(self) -> int:
         value = self._get(self._key(_HEAD, b""))
         return -1 if value is None else int.from_bytes(value, "big")
 
     def _get(self, key: bytes) -> bytes | None:
-        return self._pending[key] if key in self._pending else self._read(key)
+        if key not in self._known:
+            self._known[key] = self._read(key)
+        return self._known[key]
 
     def _key(self, kind: bytes, rest: bytes) -> bytes:
         return bytes((FORMAT,)) + kind + self._host + rest
@@ -195,7 +201,7 @@ def applied_at(key: bytes, value: bytes) -> int | None:
 
 
 def _slot_of(value: bytes) -> int:
-    return _FORMAT.decode(value).slot
+    return _PLACED.decode(value).slot
 
 
 def _split(key: bytes) -> tuple[bytes, bytes]:
