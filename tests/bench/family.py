@@ -1,8 +1,8 @@
 """A busy mail server's executions, as a sensor sees them: what the benchmarks of the lineage are fed with.
 
-The shapes are those of the recording (tests/recordings): a delivering `exim4 -Mc` below a fork of the daemon that executed
-nothing itself; procmail below a fork of that delivery, a script and `wc` below procmail. Events are merged, so that what
-is deeper comes first. Of the daemon itself only the queue runs are children. Entity ids are never used again.
+The shapes are those of the recording (tests/recordings): a delivering `exim4 -Mc` below a fork of the daemon that
+executed nothing itself; procmail below a fork of that delivery, a script and `wc` below procmail. Events are merged, so
+that what is deeper comes first. Of the daemon itself only the queue runs are children. Entity ids are never used again.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class MailHost:
 
     def started(self) -> JsonObject:
         """The daemon's own execution, by the init script."""
-        return self._event(self.daemon, [self._process(0, "/usr/lib/systemd/systemd", ["/sbin/init"], _ROOT)], self.daemon)
+        return self._event(
+            self.daemon, [self._process(0, "/usr/lib/systemd/systemd", ["/sbin/init"], _ROOT)], self.daemon
+        )
 
     def mail(self, at: int) -> Iterator[JsonObject]:
         """The executions of one mail, and now and then of a queue run before it, in the order of their arrival.
@@ -152,6 +154,4 @@ class MailHost:
         return f"1{letters[:5]}-{letters[5:11]}-{letters[11:13]}"
 
 
-_SHA256: Final = {
-    name: f"{Random(name).getrandbits(256):064x}" for name in ("exim4", "procmail", "note-mail", "wc")
-}
+_SHA256: Final = {name: f"{Random(name).getrandbits(256):064x}" for name in ("exim4", "procmail", "note-mail", "wc")}

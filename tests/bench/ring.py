@@ -140,9 +140,7 @@ class Fleet:
         """As the worker's second step does it, and as if each record were confirmed at once."""
         place, host = self._places[number], self.hosts[number]
         arrival = Arrival(0, self.executions, self.now, {})
-        examination = Examination(
-            ProcessEvent(document), Clock(self.now, "@timestamp"), is_member=True, host=host.id
-        )
+        examination = Examination(ProcessEvent(document), Clock(self.now, "@timestamp"), is_member=True, host=host.id)
         with _processing(place):
             memory = Ring(self.table.read, host.id, self.slots, arrival.taken_at)
             failure = self.engine.remember(examination, arrival, memory)
@@ -172,7 +170,7 @@ class Fleet:
         """All entries of all databases, counted one by one."""
         databases = self.table.store.take(range(len(self._offsets)))
         self.table.store.give(databases)
-        return sum(sum(1 for _ in database.keys()) for database in databases.values())
+        return sum(1 for database in databases.values() for _ in database.items())
 
     def disk(self) -> int:
         """Bytes of all files of the data directory."""
@@ -202,7 +200,7 @@ def run(folder: Path, hosts: int, slots: int, turns: int, partitions: int) -> tu
         The looks, what was written for the changelog, and slots that an execution takes.
     """
     fleet = Fleet(folder, hosts, slots, partitions)
-    with mock.patch.object(store_module, "current_event", lambda: _EVENT):
+    with mock.patch.object(store_module, "current_event", return_value=_EVENT):
         fleet.start_daemons()
         looks = []
         for number in range(1, turns * _LOOKS_A_TURN + 1):
@@ -264,20 +262,22 @@ def main() -> int:
         looks, sizes, taken = run(Path(folder), hosts, slots, turns, partitions)
     grown = {name: growth(looks, name) for name in ("disk_bytes", "resident_bytes")}
     last = looks[-1]
-    remembered = hosts * slots
     records = sizes.processes + sizes.tombstones
+    written = sizes.key_bytes + sizes.value_bytes
     print(
         f"{hosts:,} hosts of {slots:,} slots: disk grew by {grown['disk_bytes']:.1%}, memory by "
-        f"{grown['resident_bytes']:.1%} from the second turn to the last (allowed: {MAX_GROWTH:.0%}); "
-        f"{last.disk_bytes / remembered:.0f} bytes on disk a slot, {taken:.2f} slots and "
-        f"{records / last.executions:.2f} changelog records an execution; a record is of "
-        f"{(sizes.key_bytes + sizes.value_bytes) / records:.0f} bytes in the mean (key {sizes.key_bytes / records:.0f}; "
-        f"value {sizes.value_bytes / max(1, sizes.processes):.0f}, none in {sizes.tombstones / records:.0%})"
+        f"{grown['resident_bytes']:.1%} from the second turn to the last (allowed: {MAX_GROWTH:.0%})\n"
+        f"{last.disk_bytes / (hosts * slots):.0f} bytes on disk a slot; an execution takes {taken:.2f} slots and "
+        f"{records / last.executions:.2f} changelog records of {written / records:.0f} bytes in the mean (key "
+        f"{sizes.key_bytes / records:.0f}; value {sizes.value_bytes / max(1, sizes.processes):.0f}, none in "
+        f"{sizes.tombstones / records:.0%})"
     )
     FILE.parent.mkdir(parents=True, exist_ok=True)
     FILE.write_bytes(
         msgspec.json.format(
-            msgspec.json.encode({"machine": machine.facts(), "growth": grown, "hosts": hosts, "slots": slots, "looks": looks}),
+            msgspec.json.encode(
+                {"machine": machine.facts(), "growth": grown, "hosts": hosts, "slots": slots, "looks": looks}
+            ),
             indent=1,
         )
     )
