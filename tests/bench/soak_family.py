@@ -212,8 +212,8 @@ def main() -> int:
     print(
         f"{minutes} minutes at {sent / seconds:,.0f} executions/s of {hosts:,} hosts with {slots} slots, "
         f"{sent / hosts:,.0f} on each: in the second half memory grew by {grown['resident_bytes']:.1%}, the data "
-        f"directory by {grown['data_bytes']:.1%}, the changelog by {grown['changelog_bytes']:.1%} (allowed: {MAX_GROWTH:.0%}); "
-        f"{statistics.median(lags):,.0f} events behind in the median, {max(lags):,} at most"
+        f"directory by {grown['data_bytes']:.1%}, the changelog by {grown['changelog_bytes']:.1%} (allowed: "
+        f"{MAX_GROWTH:.0%}); {statistics.median(lags):,.0f} events behind in the median, {max(lags):,} at most"
     )
     FILE.parent.mkdir(parents=True, exist_ok=True)
     found = {"machine": machine.facts(), "burst": fastest, "growth": grown, "points": points}
