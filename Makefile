@@ -6,8 +6,8 @@ UV := 0.13.9
 SOURCES := app tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint types unit docs-check bench bench-recovery bench-replay chaos pipelining soak slow fuzz \
-	lock wheel clean
+.PHONY: help demo test format lint types unit docs-check bench bench-recovery bench-replay bench-ring chaos pipelining \
+	soak soak-family slow fuzz lock wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -60,6 +60,12 @@ bench: .venv/tools  ## The worker against its peers and the floor, on a real Kaf
 
 soak: .venv/tools  ## Half an hour under a steady stream: memory and lag (MINUTES, RATE, PERCENT)
 	@$(BIN)/python -m tests.bench.soak
+
+soak-family: .venv/tools  ## A thousand busy mail servers for ten minutes: memory, lag, disk (MINUTES, RATE, HOSTS, SLOTS)
+	@$(BIN)/python -m tests.bench.soak_family
+
+bench-ring: .venv/tools  ## Three turns of each of a thousand hosts' rings: memory and disk (HOSTS, SLOTS, TURNS)
+	@$(BIN)/python -m tests.bench.ring
 
 bench-recovery: .venv/tools  ## How fast the table is rebuilt, beside stock Faust, and how fast a full one starts
 	@$(BIN)/python -m tests.bench.recovery

@@ -165,9 +165,13 @@ class Databases:
         try:
             yield
         except Exception as error:
-            if is_damage(error):
-                self.end(partition, error)
+            self.end_if_damaged(partition, error)
             raise
+
+    def end_if_damaged(self, partition: int, error: Exception) -> None:
+        """Mark a database and end the process, if what was raised while it was used says that it is damaged."""
+        if is_damage(error):
+            self.end(partition, error)
 
     def end(self, partition: int, error: Exception) -> NoReturn:
         """Mark a database as damaged and end the process."""

@@ -119,8 +119,11 @@ class TableStore(rocksdb.Store):
     def _get(self, key: bytes) -> bytes | None:
         partition = _partition()
         database = self._db_for_partition(partition)
-        with self.databases.guarded(partition):
+        try:
             value: bytes | None = database.get(key)
+        except Exception as error:
+            self.databases.end_if_damaged(partition, error)  # as `guarded` does, which takes longer than the reading
+            raise
         return value
 
     def _contains(self, key: bytes) -> bool:

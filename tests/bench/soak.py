@@ -53,14 +53,14 @@ class Point:
 class Stream(threading.Thread):
     """Sends events at a steady rate until told to stop."""
 
-    def __init__(self, brokers: str, topic: str, rate: int, share: float) -> None:
+    def __init__(self, brokers: str, topic: str, rate: float, values: Iterator[bytes]) -> None:
         """Prepare only.
 
         Args:
             brokers: Kafka's address.
             topic: Where to.
             rate: Events a second.
-            share: Of them that match.
+            values: The events, without an end.
         """
         super().__init__(name="stream", daemon=True)
         self._topic = topic
@@ -73,7 +73,7 @@ class Stream(threading.Thread):
                 "queue.buffering.max.messages": 200_000,
             }
         )
-        self._values = _values(share)
+        self._values = values
         self._ended = threading.Event()
         self.sent = 0
 
@@ -136,7 +136,7 @@ def soak(minutes: float, rate: int, percent: float) -> list[Point]:
                 raise RuntimeError(done.stderr)
             worker = made.worker()
             worker.wait_ready()
-            stream = Stream(kafka.brokers, source, rate, percent / 100)
+            stream = Stream(kafka.brokers, source, rate, _values(percent / 100))
             stream.start()
             points = list(_watch(made, worker, stream, minutes * 60))
             stream.end()
