@@ -43,7 +43,7 @@ Exit codes:
 @click.version_option(package_name="eximwatch")
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
 def cli(*, debug: bool) -> None:
-    """Streaming detection of unusual exim4 child processes on Kafka."""
+    """Streaming detection of unusual programs below exim4 on Kafka."""
     del debug
 
 
