@@ -57,6 +57,11 @@ for source in $SOURCES; do
 done
 allow "$OPERATOR" --operation Write --topic "$PREFIX.matches"
 
+# eximwatch explain
+for topic in $SOURCES "$PREFIX.matches" "$PREFIX.alerts" $CHANGELOGS; do
+  allow "$OPERATOR" --operation Read --topic "$topic"
+done
+
 # eximwatch produce, or a sensor
 for source in $SOURCES; do
   allow "$PRODUCER" --operation Write --topic "$source"

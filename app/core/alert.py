@@ -27,7 +27,7 @@ FORGED: Final = frozenset({"kibana", "signal", "detector", "@metadata"})
 MIN_ALERT_BYTES: Final = 262_144
 """The smallest limit an alert can be held to: rule text, term and names always fit below it."""
 
-_RESERVE = 98_304  # for all that depends on term, state and source, whose lengths must not decide what is cut
+_RESERVE = 147_456  # for all that depends on term, state and source, whose lengths must not decide what is cut
 _TEXT_STEP = 16_384
 _MAX_LISTED_CUTS = 50
 _CUT_LIST_RESERVE = _MAX_LISTED_CUTS * (6 * CUT_TEXT + 3)  # each character may be written as \u001f

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from app.core.new_terms import Assessment, Sighting, Term, Verdict, encode_term, host_key
+from app.core.new_terms import Assessment, Sighting, encode_term, host_key
 from app.core.state_format import FORMAT, StateFormat
 
 _MARK: Final = b"\xff\xff"
@@ -32,7 +32,7 @@ class BaselineRecord(msgspec.Struct, array_like=True, frozen=True):
         applied_at: When the matches topic took the match that was written last.
         epoch: Which life of which partition of the matches topic `offset` belongs to.
         offset: The match that was counted last.
-        term: A digest of the term that was counted last.
+        place: Which of its terms that was. All that came before has been counted.
     """
 
     since: int
@@ -40,7 +40,7 @@ class BaselineRecord(msgspec.Struct, array_like=True, frozen=True):
     applied_at: int
     epoch: int
     offset: int
-    term: bytes
+    place: int
 
 
 _FORMAT: Final = StateFormat(BaselineRecord, "new-terms")
@@ -68,38 +68,38 @@ class Watch:
 
 
 def watch(
-    record: BaselineRecord | None, term: Term, assessment: Assessment, sighting: Sighting, retention: int
+    record: BaselineRecord | None, place: int, assessment: Assessment, sighting: Sighting, retention: int
 ) -> Watch:
     """Bring a baseline up to a match that was assessed.
 
-    It must be written before the match's term: a replay then finds that the term was counted.
+    It must be written before the match's term, and each before those of later matches: a replay that does not find
+    a term then knows from the baseline's place whether it was counted.
 
     Args:
         record: What the table holds.
-        term: The match's term.
+        place: Which of the match's terms was assessed, in their order.
         assessment: The verdict over it.
         sighting: The match.
         retention: How long the changelog keeps an entry, in nanoseconds.
     """
     if record is not None and sighting.taken_at - record.applied_at > retention:
         record = None
-    digest = hashlib.sha256(encode_term(term)).digest()[:8]
     known = assessment.before
     if record is None:
-        # The terms may be older: the baseline of a host without news is forgotten a little later than they are.
+        # The terms may be older: the baseline of a host without news is forgotten a little earlier than they are.
         since = sighting.clock if known is None else min(known.first_seen, sighting.clock)
-        return Watch(Baseline(), _counted(since, 1, sighting, digest))
+        return Watch(Baseline(), _counted(since, 1, sighting, place))
     before = Baseline(record.since, record.terms)
-    if assessment.verdict is Verdict.REPLAYED:
-        return Watch(before, record)  # its changelog record may be missing
-    if (record.epoch, record.offset, record.term) == (sighting.epoch, sighting.offset, digest):
-        return Watch(Baseline(record.since, record.terms - 1) if record.terms > 1 else Baseline(), record)
-    since = min(record.since, sighting.clock)
+    comes_again = sighting.taken_at <= record.applied_at
     if known is None:
-        return Watch(before, _counted(since, record.terms + 1, sighting, digest))
-    if since < record.since or sighting.taken_at - record.applied_at > retention // _REFRESHES:
+        counted_last = (record.offset, record.place)
+        if comes_again and record.epoch == sighting.epoch and (sighting.offset, place) <= counted_last:
+            return Watch(Baseline(record.since, record.terms - 1) if record.terms > 1 else Baseline(), record)
+        return Watch(before, _counted(min(record.since, sighting.clock), record.terms + 1, sighting, place))
+    if sighting.clock < record.since or sighting.taken_at - record.applied_at > retention // _REFRESHES:
+        since = min(record.since, sighting.clock)
         return Watch(before, msgspec.structs.replace(record, since=since, applied_at=sighting.taken_at))
-    return Watch(before, None)
+    return Watch(before, record if comes_again else None)  # its changelog record may be missing
 
 
 def host_baseline_key(rule_id: str, fields: Sequence[str], host_id: str) -> bytes:
@@ -128,5 +128,5 @@ def decode_baseline(value: bytes) -> BaselineRecord:
     return _FORMAT.decode(value)
 
 
-def _counted(since: int, terms: int, sighting: Sighting, digest: bytes) -> BaselineRecord:
-    return BaselineRecord(since, terms, sighting.taken_at, sighting.epoch, sighting.offset, digest)
+def _counted(since: int, terms: int, sighting: Sighting, place: int) -> BaselineRecord:
+    return BaselineRecord(since, terms, sighting.taken_at, sighting.epoch, sighting.offset, place)

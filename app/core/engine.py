@@ -18,7 +18,7 @@ from app.core.clock import Clock, bound_clock, read_clock
 from app.core.dead_letter import DeadLetter
 from app.core.event import JsonObject, ProcessEvent, UndecodableError, decode
 from app.core.evidence import gather
-from app.core.family import FAMILY, ROOT, host_of, is_member
+from app.core.family import FAMILY, host_of, is_member
 from app.core.lineage import NOTHING, LookUp, trace
 from app.core.needles import Needles
 from app.core.new_terms import (
@@ -34,7 +34,7 @@ from app.core.new_terms import (
     host_key,
     terms_of,
 )
-from app.core.process import cut_text, executed, leader, leader_ids, parent
+from app.core.process import cut_text, executed, parent
 from app.core.ring import Ring
 from app.core.rule import Rule, Scope
 from app.core.state_format import StateFormatError
@@ -90,6 +90,10 @@ class Examination:
     def tells_of(self, route: Route) -> bool:
         """Whether a process is to be remembered where a route leads."""
         return self.host is not None and route == Route("host", host_key(self.host))
+
+    def place_of(self, rule: Rule, term: Term) -> int:
+        """Which of a rule's terms a term is, in the order in which they are judged."""
+        return next(match.terms.index(term) for match in self.matches if match.rule is rule)
 
     def due(self, route: Route) -> Iterator[tuple[Rule, Term]]:
         """The rules and terms that are judged where a route leads."""
@@ -230,7 +234,8 @@ class Engine:
             assessment = assess(record, sighting, policy)
             seen = None
             if rule.scope == "host":
-                seen = watch(memory.baseline, term, assessment, sighting, self.standards.retention)
+                place = examination.place_of(rule, term)
+                seen = watch(memory.baseline, place, assessment, sighting, self.standards.retention)
             written = None if seen is None else seen.record
             if assessment.verdict is not Verdict.NEW:
                 return Judgement(assessment, written)
@@ -246,14 +251,13 @@ class Engine:
                 body = examination.bodies[room] = build_body(examination.event, room)
             alert = build_alert(rule, term, body, occurrence, assessment, evidence, made_at, maker)
             return Judgement(assessment, written, alert)
+        except StateFormatError:
+            raise
         except Exception as error:  # noqa: BLE001 — see examine
             return _internal_error(error, rule.id)
 
     def remember(self, examination: Examination, arrival: Arrival, ring: Ring) -> DeadLetter | None:
         """Second step, of a member of the family: put its process and its parent into its host's ring.
-
-        A leader named exim4 is kept there as well. That is mostly the daemon, whose children are all but queue runs
-        forks of it that execute nothing: as nobody's parent it would be forgotten within minutes on a busy host.
 
         The changes are gathered in the ring, and are to be written.
 
@@ -264,14 +268,8 @@ class Engine:
             if examination.event is None:
                 return DeadLetter("internal_error", "a member without event was to be remembered")
             clock = arrival.taken_at if examination.clock is None else examination.clock.time
-            over = parent(examination.event)
-            own = executed(examination.event, min(clock, arrival.taken_at + self.standards.max_future_skew))
-            for entity_id, which in leader_ids(examination.event, ROOT).items():
-                if entity_id != own.entity_id and not ring.keeps(entity_id):
-                    ring.heard_of(leader(examination.event, which))
-            if over is not None:
-                ring.heard_of(over)
-            ring.saw(own)
+            clock = min(clock, arrival.taken_at + self.standards.max_future_skew)
+            ring.remember(executed(examination.event, clock), parent(examination.event, clock))
         except StateFormatError:
             raise
         except Exception as error:  # noqa: BLE001 — see examine

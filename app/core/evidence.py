@@ -17,7 +17,7 @@ from app.core.kql import Query
 from app.core.kql.clause import Clause, judge_clauses, listed
 from app.core.lineage import Lineage, Link
 from app.core.new_terms import Sighting, TermRecord
-from app.core.process import Image
+from app.core.process import MAX_TEXT, Image
 
 MAX_LINEAGE_BYTES: Final = 16_384
 """Of a lineage as JSON; a longer one loses first the arguments between its ends, then the ends of its texts."""
@@ -27,8 +27,12 @@ MAX_CLAUSES_BYTES: Final = 16_384
 
 _SHORT: Final = 32
 _PID: Final = re.compile(r"\d{1,10}", re.ASCII)
-_CUTS: Final = ((True, 256), (False, 256), (False, 64), (False, 16))
-"""What is tried in turn: whether arguments between the ends are kept, and the characters of a text."""
+_WHOLE: Final = MAX_TEXT + 1
+_CUTS: Final = ((True, _WHOLE), (False, _WHOLE), (False, 64), (False, 16), (False, 4))
+"""What is tried in turn: whether arguments between the ends are kept, and the characters of a text.
+
+The last fits whatever the texts hold: a character takes at most six bytes as JSON.
+"""
 
 
 @dataclass(frozen=True, slots=True)

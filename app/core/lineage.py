@@ -101,21 +101,21 @@ def trace(event: ProcessEvent, clock: int, look_up: LookUp = NOTHING) -> Lineage
 
 def _own_link(own: Process, look_up: LookUp) -> Link:
     known = look_up(own.entity_id) if own.entity_id is not None else None
-    return Link(own, Origin.EVENT, _before(known, own) if known else (), own.entity_id)
+    return Link(own, Origin.EVENT, _before(known, own), own.entity_id)
 
 
 def _above(event: ProcessEvent, own: Process, clock: int, look_up: LookUp) -> list[Link]:
     """The links above a process, its parent first."""
     described: dict[str | None, Process] = {
-        one.entity_id: one for one in reversed(leaders(event)) if one.entity_id not in (None, own.entity_id)
+        one.entity_id: one for one in reversed(leaders(event, clock)) if one.entity_id not in (None, own.entity_id)
     }
     ids = ancestor_ids(event)
-    over = parent(event)
+    over = parent(event, clock)
     links: list[Link] = []
     above: str | None = ids[0] if ids else None
     if over is not None:
         known = look_up(over.entity_id) if over.entity_id else None
-        links.append(Link(over, Origin.EVENT, _before(known, over) if known else (), over.entity_id))
+        links.append(Link(over, Origin.EVENT, _before(known, over), over.entity_id))
         leader = described.get(over.entity_id)
         above = over.parent_id or (known and known.parent_id) or (leader and leader.parent_id) or None
     met = {own.entity_id, *(link.entity_id for link in links)}
@@ -123,11 +123,11 @@ def _above(event: ProcessEvent, own: Process, clock: int, look_up: LookUp) -> li
         met.add(above)
         link, above = _link(above, ids, described, clock, look_up)
         links.append(link)
-    missing = [one for one in leaders(event) if one.image.name == ROOT and not _is_among(one, links, own)]
-    if missing:
-        while links and links[-1].process is None:
-            links.pop()
-        links += [Link(None, Origin.UNKNOWN), Link(missing[-1], Origin.LEADER, (), missing[-1].entity_id)]
+    for leader in leaders(event, clock):
+        if leader.image.name == ROOT and not _is_among(leader, links, own):
+            while links and links[-1].process is None:
+                links.pop()
+            links += [Link(None, Origin.UNKNOWN), Link(leader, Origin.LEADER, (), leader.entity_id)]
     return links
 
 
@@ -140,7 +140,7 @@ def _link(
     listed = ids[place] if place < len(ids) else None
     above = listed or (leader and leader.parent_id) or (known and known.parent_id) or None
     if leader is not None:
-        return Link(leader, Origin.LEADER, _before(known, leader) if known else (), entity_id), above
+        return Link(leader, Origin.LEADER, _before(known, leader), entity_id), above
     if known is None:
         return Link(None, Origin.UNKNOWN, (), entity_id), above
     image = known.image_at(clock)
@@ -148,23 +148,23 @@ def _link(
     return Link(then, Origin.SEEN, _before(known, then), entity_id), above
 
 
-def _before(known: Process, shown: Process) -> tuple[str, ...]:
+def _before(known: Process | None, shown: Process) -> tuple[str, ...]:
     """The names of an entity's executions before the one that is shown."""
-    image = shown.image
-    names = []
-    for one in known.images:
-        if (one.name, one.executable, one.args) == (image.name, image.executable, image.args):
-            break
-        if not image.clock or one.clock <= image.clock:
-            names.append(one.name or "")
-    return tuple(names)
+    if known is None:
+        return ()
+    images = known.images[: known.place_of(shown.image)]
+    return tuple(one.name or "" for one in images if one.clock <= shown.image.clock)
 
 
 def _is_among(leader: Process, links: list[Link], own: Process) -> bool:
-    """Whether a leader stands in a chain already, by its id, or where it has none by its pid or at least its name."""
-    there = [own, *(link.process for link in links if link.process is not None)]
-    if leader.entity_id is not None:
-        return any(one.entity_id == leader.entity_id for one in there)
-    if leader.pid is not None:
-        return any(one.pid == leader.pid for one in there)
-    return any(one.image.name == leader.image.name for one in there)
+    """Whether a leader stands in a chain already."""
+    return _is_same(leader, own) or any(link.process is not None and _is_same(leader, link.process) for link in links)
+
+
+def _is_same(one: Process, other: Process) -> bool:
+    """Whether two descriptions are of one process: by their ids, where one has none by pid or at least by name."""
+    if one.entity_id is not None and other.entity_id is not None:
+        return one.entity_id == other.entity_id
+    if one.pid is not None and other.pid is not None:
+        return one.pid == other.pid
+    return one.image.name == other.image.name

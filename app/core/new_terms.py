@@ -163,15 +163,15 @@ def assess(record: TermRecord | None, sighting: Sighting, policy: Policy) -> Ass
     return Assessment(verdict, after, before)
 
 
-def is_expired(record: TermRecord, now: int, keep: int) -> bool:
+def is_expired(applied_at: int, now: int, keep: int) -> bool:
     """Whether a record was last applied longer ago than `keep`, nanoseconds: no match to come would still find it.
 
     Args:
-        record: What the table keeps.
+        applied_at: When it was last applied.
         now: The present time.
         keep: The policy's retention, and how long a match may wait in its topic until it is judged.
     """
-    return now - record.applied_at > keep
+    return now - applied_at > keep
 
 
 def terms_of(event: ProcessEvent, fields: Sequence[str]) -> Terms:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 import msgspec
@@ -31,13 +32,14 @@ class Image(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
     """One execution within an entity.
 
     Attributes:
-        clock: When it was seen, nanoseconds since 1970; 0 where only another process's event told of it.
+        clock: When it was seen, nanoseconds since 1970; where it was not seen, when another's event told of it.
         name: `name`.
         executable: `executable`.
         args: `args`, cut to MAX_ARGS and MAX_ARGS_TEXT; what was cut ends with an ellipsis.
         user_id: `user.id`.
         user_name: `user.name`.
         sha256: `hash.sha256`.
+        is_told: Whether only another process's event told of it.
     """
 
     clock: int
@@ -47,6 +49,7 @@ class Image(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
     user_id: str | None = None
     user_name: str | None = None
     sha256: str | None = None
+    is_told: bool = False
 
 
 class Process(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
@@ -75,6 +78,13 @@ class Process(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
         """The execution that was running at a time: the newest that is not later, else the oldest."""
         return next((image for image in reversed(self.images) if image.clock <= clock), self.images[0])
 
+    def place_of(self, image: Image) -> int | None:
+        """Where an execution stands among the images: that very one, else the newest that agrees with it."""
+        very = next((n for n, one in enumerate(self.images) if _same(one, image)), None)
+        if very is not None:
+            return very
+        return next((n for n in reversed(range(len(self.images))) if _agree(self.images[n], image)), None)
+
 
 def executed(event: ProcessEvent, clock: int) -> Process:
     """The process that was executed; `clock` is the event's time, nanoseconds since 1970."""
@@ -85,57 +95,39 @@ def executed(event: ProcessEvent, clock: int) -> Process:
     return msgspec.structs.replace(found, images=(image,))
 
 
-def parent(event: ProcessEvent) -> Process | None:
-    """The parent as the event describes it; None where it names none."""
-    found = _described(event, "process.parent", 0)
+def parent(event: ProcessEvent, clock: int) -> Process | None:
+    """The parent as the event describes it; None where it says no more than an id. `clock` is the event's time."""
+    found = _described(event, "process.parent", clock, is_told=True)
     ids = ancestor_ids(event)
-    grandparent = ids[1] if len(ids) > 1 and ids[0] == found.entity_id else found.parent_id
-    found = msgspec.structs.replace(found, parent_id=grandparent)
-    return found if found.entity_id or found.image.name or found.image.executable else None
+    entity_id = found.entity_id or next(iter(ids), None)
+    grandparent = ids[1] if len(ids) > 1 and ids[0] == entity_id else found.parent_id
+    found = msgspec.structs.replace(found, entity_id=entity_id, parent_id=grandparent)
+    return found if found.image.name or found.image.executable else None
 
 
-def leaders(event: ProcessEvent) -> tuple[Process, ...]:
-    """The leaders that the event names, the nearest first."""
-    found = (leader(event, which) for which in LEADERS)
+def leaders(event: ProcessEvent, clock: int) -> tuple[Process, ...]:
+    """The leaders that the event names, the nearest first; `clock` is the event's time."""
+    found = (_described(event, f"process.{leader}", clock, is_told=True) for leader in LEADERS)
     return tuple(process for process in found if process.image.name)
-
-
-def leader(event: ProcessEvent, which: str) -> Process:
-    """One leader, of LEADERS, as the event describes it."""
-    return _described(event, f"process.{which}", 0)
-
-
-def leader_ids(event: ProcessEvent, name: str) -> dict[str, str]:
-    """The entity ids of the leaders of that name, and with each the nearest leader that it is."""
-    found: dict[str, str] = {}
-    for which in LEADERS:
-        entity_id = _text(event, f"process.{which}.entity_id")
-        if entity_id is not None and event.first(f"process.{which}.name") == name:
-            found.setdefault(entity_id, which)
-    return found
 
 
 def ancestor_ids(event: ProcessEvent) -> tuple[str, ...]:
     """The entity ids of the ancestors, the parent's first: `process.Ext.ancestry`, else the parent's alone."""
-    ids = event.values("process.Ext.ancestry") or event.values("process.parent.entity_id")[:1]
-    return tuple(_cut(entity) for entity in ids[: MAX_ANCESTORS + 1])
+    ids = _ids(event, "process.Ext.ancestry") or _ids(event, "process.parent.entity_id")[:1]
+    return tuple(ids[: MAX_ANCESTORS + 1])
 
 
 def merged(known: Process | None, seen: Process) -> Process:
     """One entity's executions together, in the order of their times, at most MAX_IMAGES.
 
-    An execution that is known already is kept once, so that replays and events that come late change nothing.
+    An execution that is known already is kept once, so that replays and events that come late change nothing. What
+    another process's event told of one, often less, makes room for the execution itself.
     """
     if known is None:
         return seen
-    image = seen.image
-    same = [one for one in known.images if _same(one, image)]
     images = known.images
-    if not same:
-        images = tuple(sorted((*known.images, image), key=lambda one: one.clock))[-MAX_IMAGES:]
-    elif image.clock > same[-1].clock:
-        newer = tuple(image if one is same[-1] else one for one in images)
-        images = tuple(sorted(newer, key=lambda one: one.clock))
+    for image in seen.images:
+        images = _with(images, image)
     return Process(
         known.entity_id,
         images,
@@ -145,11 +137,40 @@ def merged(known: Process | None, seen: Process) -> Process:
     )
 
 
+def _with(images: tuple[Image, ...], image: Image) -> tuple[Image, ...]:
+    if image.is_told:
+        rivals = [one for one in images if _agree(one, image)]
+        if any(not one.is_told or _rank(one) >= _rank(image) for one in rivals):
+            return images
+        others = [one for one in images if one not in rivals]
+    else:
+        same = next((one for one in images if _same(one, image) and not one.is_told), None)
+        if same is not None and same.clock >= image.clock:
+            return images
+        others = [one for one in images if one is not same and not (one.is_told and _agree(one, image))]
+    return tuple(sorted((*others, image), key=lambda one: one.clock))[-MAX_IMAGES:]
+
+
+def _rank(image: Image) -> tuple[int, int]:
+    """Which of two that were told is kept: the one that says more, else the earlier one."""
+    said = sum(map(bool, (image.name, image.executable, image.args)))
+    return said, -image.clock
+
+
 def _same(one: Image, other: Image) -> bool:
     return one.name == other.name and one.executable == other.executable and one.args == other.args
 
 
-def _described(event: ProcessEvent, prefix: str, clock: int) -> Process:
+def _agree(one: Image, other: Image) -> bool:
+    """Whether two may be one execution, of which one was told less of."""
+    return (
+        (one.name is None or other.name is None or one.name == other.name)
+        and (one.executable is None or other.executable is None or one.executable == other.executable)
+        and (not one.args or not other.args or one.args == other.args)
+    )
+
+
+def _described(event: ProcessEvent, prefix: str, clock: int, *, is_told: bool = False) -> Process:
     image = Image(
         clock,
         _text(event, f"{prefix}.name"),
@@ -158,11 +179,12 @@ def _described(event: ProcessEvent, prefix: str, clock: int) -> Process:
         _text(event, f"{prefix}.user.id"),
         _text(event, f"{prefix}.user.name"),
         _text(event, f"{prefix}.hash.sha256"),
+        is_told,
     )
     return Process(
-        _text(event, f"{prefix}.entity_id"),
+        next(iter(_ids(event, f"{prefix}.entity_id")), None),
         (image,),
-        _text(event, f"{prefix}.parent.entity_id"),
+        next(iter(_ids(event, f"{prefix}.parent.entity_id")), None),
         _text(event, f"{prefix}.pid"),
         _text(event, f"{prefix}.start"),
     )
@@ -179,6 +201,15 @@ def _args(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(kept) < len(values) and not kept[-1].endswith("…"):
         kept.append("…")
     return tuple(kept)
+
+
+def _ids(event: ProcessEvent, field: str) -> list[str]:
+    """The ids at a field; a long one is known by its digest, since two of them must not become one by being cut."""
+    return [
+        entity if len(entity) <= MAX_TEXT else f"sha256:{hashlib.sha256(entity.encode()).hexdigest()}"
+        for entity in event.values(field)
+        if entity
+    ]
 
 
 def _text(event: ProcessEvent, field: str) -> str | None:

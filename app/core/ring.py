@@ -1,8 +1,9 @@
 """Memory of a host's processes, bounded by a ring of slots: what is remembered last takes the place of the oldest.
 
 Only processes are records of the changelog. A slot's content and the slot that was given last follow from them
-(`derived`), in the order of the changelog, so that a rebuild needs no reads. Every remembering takes the next slot,
-also of a process that was there: what is referred to is kept, and a replay gives the same order again.
+(`derived`), in the order of the changelog, so that a rebuild needs no reads. A process that is seen takes the next
+slot, also one that was there, unless it has the latest already; a parent does where its slot would soon be given away.
+So whatever was referred to stays for at least as many further slots as half the ring has.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Remembered(msgspec.Struct, array_like=True, frozen=True):
 
     Attributes:
         slot: The slot it was given last.
-        applied_at: When the matches topic took the event that referred to it last, nanoseconds since 1970.
+        applied_at: When the matches topic took the latest event it was written for, nanoseconds since 1970.
         process: What is known of it.
     """
 
@@ -51,15 +52,15 @@ class Remembered(msgspec.Struct, array_like=True, frozen=True):
     process: Process
 
 
-class _Placed(msgspec.Struct, array_like=True, frozen=True):
-    """The beginning of a Remembered: what a slot is about, at a fraction of the cost."""
+class _Place(msgspec.Struct, array_like=True, frozen=True):
+    """The beginning of a `Remembered`, where that is enough."""
 
     slot: int
     applied_at: int
 
 
 _FORMAT: Final = StateFormat(Remembered, "lineage")
-_PLACED: Final = StateFormat(_Placed, "lineage")
+_PLACE: Final = StateFormat(_Place, "lineage")
 
 
 class Ring:
@@ -78,7 +79,8 @@ class Ring:
         self._host = _prefixed(host_key(host))
         self._slots = slots
         self._taken_at = taken_at
-        self._known: dict[bytes, bytes | None] = {}  # what was read, and what is going to be written
+        self._pending: dict[bytes, bytes | None] = {}
+        self._last: int | None = None
         self.changes: list[Entry] = []
         """Records of the changelog, in the order in which they are to be written."""
 
@@ -91,36 +93,38 @@ class Ring:
         found = self._find(entity_id)
         return None if found is None else found.process
 
-    def saw(self, process: Process) -> None:
-        """Remember a process whose execution was seen; always written, since its last changelog record may be lost."""
-        if process.entity_id is not None:
-            self._place(process.entity_id, merged(self.find(process.entity_id), process))
+    def remember(self, seen: Process, over: Process | None) -> None:
+        """Remember a process whose execution was seen, and what its event tells of its parent. Once for a ring.
 
-    def heard_of(self, process: Process) -> None:
-        """Remember a process that another one's event tells of; one that is known well enough is left as it is."""
-        if process.entity_id is None:
-            return
-        found = self._find(process.entity_id)
-        if found is None:
-            self._place(process.entity_id, process)
-            return
-        together = merged(found.process, process)
-        if together != found.process or self._is_old(found):
-            self._place(process.entity_id, together)
+        The process is always written, since its last changelog record may be lost; the parent where it is not known
+        as well, or is about to be forgotten, or the event comes again.
+        """
+        entity_id = seen.entity_id
+        found = None if entity_id is None else self._find(entity_id)
+        if over is not None and over.entity_id is not None and over.entity_id != entity_id:
+            comes_again = found is not None and self._taken_at <= found.applied_at
+            stays = entity_id is not None and self._has_slot(entity_id, self._head())
+            self._hear_of(over.entity_id, over, comes_again=comes_again, stays=stays)
+        if entity_id is not None:
+            self._place(entity_id, seen, found)
 
-    def keeps(self, entity_id: str) -> bool:
-        """Whether an entity is remembered; then it is kept for longer, since an event refers to it."""
+    def _hear_of(self, entity_id: str, process: Process, *, comes_again: bool, stays: bool) -> None:
+        """Remember a parent; `stays` where no slot will be given to the process itself."""
         found = self._find(entity_id)
         if found is None:
-            return False
-        if self._is_old(found):
-            self._place(entity_id, found.process)
-        return True
+            self._place(entity_id, process, None)
+            return
+        is_old = self._taken_at - found.applied_at > _REFRESH
+        is_going = not stays and 2 * ((self._head() - found.slot) % self._slots) >= self._slots
+        is_going = is_going or not self._has_slot(entity_id, found.slot)
+        if is_old or is_going or merged(found.process, process) != found.process:
+            self._place(entity_id, process, found)
+        elif comes_again:
+            # As it is: the process that is written after it names the latest slot again.
+            self._change(self._key(_PROCESS, _entity(entity_id)), _FORMAT.encode(found))
 
-    def _is_old(self, found: Remembered) -> bool:
-        """Whether a process is to be written again, lest it goes though it is still referred to."""
-        behind = (self._head() - found.slot) % self._slots
-        return behind > self._slots // 2 or self._taken_at - found.applied_at > _REFRESH
+    def _has_slot(self, entity_id: str, slot: int) -> bool:
+        return 0 <= slot < self._slots and self._get(self._key(_SLOT, _slot(slot))) == _entity(entity_id)
 
     def _find(self, entity_id: str) -> Remembered | None:
         value = self._get(self._key(_PROCESS, _entity(entity_id)))
@@ -129,39 +133,54 @@ class Ring:
         found = _FORMAT.decode(value)
         return None if self._taken_at - found.applied_at > RETENTION else found
 
-    def _place(self, entity_id: str, process: Process) -> None:
-        """Give a process the next slot, whose occupant goes unless it has moved on since."""
-        slot = (self._head() + 1) % self._slots
-        key = self._key(_PROCESS, _entity(entity_id))
-        occupant = self._get(self._key(_SLOT, slot.to_bytes(_SLOT_BYTES, "big")))
-        if occupant is not None and (old := self._key(_PROCESS, occupant)) != key:
-            value = self._get(old)
-            if value is not None and _slot_of(value) == slot:
-                self._change(old, None)
-        self._change(key, _FORMAT.encode(Remembered(slot, self._taken_at, process)))
+    def _place(self, entity_id: str, process: Process, found: Remembered | None) -> None:
+        """Give a process the next slot, whose occupant goes unless it has moved on since; or leave it the latest."""
+        entity = _entity(entity_id)
+        key = self._key(_PROCESS, entity)
+        slot = self._head()
+        if not self._has_slot(entity_id, slot):
+            slot = (slot + 1) % self._slots
+            occupant = self._get(self._key(_SLOT, _slot(slot)))
+            if occupant is not None and occupant != entity:
+                old = self._key(_PROCESS, occupant)
+                value = self._get(old)
+                if value is not None and _PLACE.decode(value).slot == slot:
+                    self._change(old, None)
+        self._last = slot
+        record = Remembered(slot, self._taken_at, process)
+        if found is not None:
+            # Never back in time: else what follows in a replay would not be known as coming again.
+            record = Remembered(slot, max(found.applied_at, self._taken_at), merged(found.process, process))
+        self._change(key, _FORMAT.encode(record))
 
     def _change(self, key: bytes, value: bytes | None) -> None:
         self.changes.append((key, value))
-        self._known.update(derived(key, value))
+        self._pending.update(derived(key, value))
 
     def _head(self) -> int:
-        value = self._get(self._key(_HEAD, b""))
-        return -1 if value is None else int.from_bytes(value, "big")
+        """The slot that was given last, -1 where none was."""
+        if self._last is None:
+            value = self._get(self._key(_HEAD, b""))
+            self._last = -1 if value is None else int.from_bytes(value, "big")
+        return self._last
 
     def _get(self, key: bytes) -> bytes | None:
-        if key not in self._known:
-            self._known[key] = self._read(key)
-        return self._known[key]
+        return self._pending[key] if key in self._pending else self._read(key)
 
     def _key(self, kind: bytes, rest: bytes) -> bytes:
         return bytes((FORMAT,)) + kind + self._host + rest
+
+
+def belongs_to(key: bytes, host: str) -> bool:
+    """Whether a key of the database or the changelog is one of a host's."""
+    return _split(key)[0] == _prefixed(host_key(host))
 
 
 def derived(key: bytes, value: bytes | None) -> list[Entry]:
     """All entries of the database that a record of the changelog stands for, itself first."""
     if value is None:
         return [(key, None)]
-    slot = _slot_of(value).to_bytes(_SLOT_BYTES, "big")
+    slot = _slot(_PLACE.decode(value).slot)
     host, entity = _split(key)
     start = key[:_KINDS_AT]
     return [(key, value), (start + _SLOT + host + slot, entity), (start + _HEAD + host, slot)]
@@ -185,23 +204,31 @@ def is_stray(key: bytes, value: bytes, read: Read, slots: int, now: int, keep: i
     host, rest = _split(key)
     start = key[:_KINDS_AT]
     if kind == _PROCESS:
-        found = _FORMAT.decode(value)
-        slot = found.slot.to_bytes(_SLOT_BYTES, "big")
-        return found.slot >= slots or now - found.applied_at > keep or read(start + _SLOT + host + slot) != rest
-    if kind == _SLOT:
-        slot_number = int.from_bytes(rest, "big")
-        occupant = read(start + _PROCESS + host + value)
-        return slot_number >= slots or occupant is None or _FORMAT.decode(occupant).slot != slot_number
-    return False
+        found = _PLACE.decode(value)
+        holder = read(start + _SLOT + host + _slot(found.slot))
+        return found.slot >= slots or now - found.applied_at > keep or holder != rest
+    slot = rest if kind == _SLOT else value
+    occupant = read(start + _PROCESS + host + value) if kind == _SLOT else _occupant(start, host, slot, read)
+    if occupant is None:
+        return True
+    found = _PLACE.decode(occupant)
+    if now - found.applied_at > keep:
+        return True
+    return kind == _SLOT and (found.slot >= slots or slot != _slot(found.slot))
+
+
+def _occupant(start: bytes, host: bytes, slot: bytes, read: Read) -> bytes | None:
+    entity = read(start + _SLOT + host + slot)
+    return None if entity is None else read(start + _PROCESS + host + entity)
 
 
 def applied_at(key: bytes, value: bytes) -> int | None:
     """When an entry was last referred to, nanoseconds since 1970; None for one that is derived."""
-    return _FORMAT.decode(value).applied_at if key[_KINDS_AT : _KINDS_AT + 1] == _PROCESS else None
+    return _PLACE.decode(value).applied_at if key[_KINDS_AT : _KINDS_AT + 1] == _PROCESS else None
 
 
-def _slot_of(value: bytes) -> int:
-    return _PLACED.decode(value).slot
+def _slot(number: int) -> bytes:
+    return number.to_bytes(_SLOT_BYTES, "big")
 
 
 def _split(key: bytes) -> tuple[bytes, bytes]:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from app.runtime.settings import Settings
 
-Role = Literal["worker", "create", "check", "produce", "tail", "dead-letters"]
+Role = Literal["worker", "create", "check", "produce", "tail", "dead-letters", "explain"]
 
 ROLES: Final[dict[Role, str]] = {
     "worker": "eximwatch worker",
@@ -22,6 +22,7 @@ ROLES: Final[dict[Role, str]] = {
     "produce": "eximwatch produce",
     "tail": "eximwatch alerts tail",
     "dead-letters": "eximwatch dead-letters",
+    "explain": "eximwatch explain",
 }
 """Whose rights there are, and the command that needs them."""
 
@@ -46,6 +47,7 @@ PRINCIPALS: Final[dict[Role, str]] = {
     "create": "User:eximwatch-operator",
     "check": "User:eximwatch-operator",
     "dead-letters": "User:eximwatch-operator",
+    "explain": "User:eximwatch-operator",
 }
 """Who gets a role's rights where nobody is named, as in deploy/acls.sh; the others are users of your own."""
 
@@ -82,6 +84,9 @@ def acls(settings: Settings, role: Role = "worker") -> tuple[Acl, ...]:
                 *(Acl("topic", name, ("Read",)) for name in settings.source_topics),
                 Acl("topic", settings.matches_topic, ("Write",)),
             )
+        case "explain":
+            read = (*settings.source_topics, settings.matches_topic, settings.alerts_topic, *changelogs)
+            return tuple(Acl("topic", name, ("Read",)) for name in read)
 
 
 def missing(needed: Iterable[Acl], allowed: Mapping[tuple[str, str], frozenset[str]]) -> Iterator[str]:

@@ -15,11 +15,10 @@ import asyncio
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import faust
 from aiokafka.errors import MessageSizeTooLargeError
-from aiokafka.partitioner import murmur2
 from faust.types.transports import ProducerT
 
 from app.core.alert import Alert
@@ -31,6 +30,7 @@ from app.runtime.counts import Counts
 from app.runtime.fail_points import FAIL_POINT
 from app.runtime.heartbeat import Heartbeat
 from app.runtime.in_flight import Unconfirmed
+from app.runtime.partition import partition_of
 from app.runtime.records import (
     CUT_RECORD,
     Headers,
@@ -41,9 +41,6 @@ from app.runtime.records import (
 )
 from app.runtime.settings import Settings
 from app.runtime.table import Change, ChangelogTable, LineageTable, NewTermsTable
-
-_POSITIVE: Final = 0x7FFFFFFF
-"""What Kafka's partitioner leaves of a hash."""
 
 
 class TooLargeError(Exception):
@@ -82,7 +79,7 @@ class Effects:
         FAIL_POINT.passed("before_forward")
         try:
             # The client's own partitioner looks up the topic's partitions anew for every record.
-            partition = (murmur2(route.key) & _POSITIVE) % self._settings.partitions
+            partition = partition_of(route.key, self._settings.partitions)
             future = await self._hand_over(topic, route.key, raw, match_headers(route, source), partition)
         except TooLargeError as error:
             await self.dead_letter(DeadLetter("too_large", f"the match can't be forwarded: {error}"), source, raw)

@@ -39,7 +39,7 @@ class StoppingWorker(faust.Worker):
     """Why it ends, if it does not because it was told to."""
 
     _deadline: threading.Timer | None = None
-    _stopping: asyncio.AbstractEventLoop | None = None
+    _stop_loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
         """Start, and keep what goes wrong with Kafka, which needs no traceback: the start is given up then."""
@@ -68,14 +68,14 @@ class StoppingWorker(faust.Worker):
             self._deadline.daemon = True
             self._deadline.start()
             with contextlib.suppress(RuntimeError):  # nobody waits in a loop that does not run
-                self._stopping = asyncio.get_running_loop()
+                self._stop_loop = asyncio.get_running_loop()
             self.begin_stop()
             logger.info("stopping: what is in hand is finished and committed, then the worker leaves its group")
 
     def _end(self) -> None:
         # The loop goes on meanwhile, or hangs: what can't be told must not keep the process from ending.
         with contextlib.suppress(Exception):
-            for task in asyncio.all_tasks(self._stopping) if self._stopping else ():
+            for task in asyncio.all_tasks(self._stop_loop) if self._stop_loop else ():
                 logger.warning("not over: %s", waits_in(task))
         error = EffectError(
             f"the stop took longer than {STOP_S:g} s: what was begun could not be finished and committed, or Kafka "

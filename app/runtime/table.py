@@ -10,7 +10,7 @@ import faust
 
 from app.core.ring import Entry
 from app.runtime.store import TableStore
-from app.runtime.table_kind import NEW_TERMS, TableKind
+from app.runtime.table_kind import LINEAGE, NEW_TERMS, TableKind
 
 PRIVATE_NAMES: Final = ("faust.tables.base.Collection._new_store", "faust.tables.base.Collection._store")
 
@@ -89,6 +89,10 @@ class NewTermsTable(ChangelogTable):
 
 class LineageTable(ChangelogTable):
     """What is remembered of processes, host by host."""
+
+    def __init__(self, app: faust.App, *, partitions: int, options: dict[str, Any]) -> None:
+        """As every table."""
+        super().__init__(app, LINEAGE, partitions=partitions, options=options)
 
     def read(self, key: bytes) -> bytes | None:
         """An entry; must run while an event is processed, in whose partition it is looked for."""

@@ -1,4 +1,4 @@
-"""A worker's databases at its start: each is read once, so that damage and stray entries do not outlive it."""
+"""A worker's databases at its start: each is read once, so that damage and expired entries do not outlive it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from rocksdict import Rdict, ReadOptions, WriteBatch
 
-from app.core.ring import Read
+from app.core.new_terms import is_expired
 from app.runtime.database import OFFSET_KEY, Databases, is_damage, one_line
 from app.runtime.table_kind import TableKind
 from app.runtime.table_probe import probe_tables
@@ -60,54 +60,48 @@ def check_tables(databases: Databases, keep: int, now: Callable[[], int] = time.
 
 
 def _swept(database: Rdict, kind: TableKind, now: int, keep: int) -> tuple[str | None, int, int]:
-    """What is damaged, if anything; and how many entries there were, and of them stray ones, now purged.
+    """What is damaged, if anything; and how many entries there were, and of them expired ones, now purged.
 
     No error leaves this function that holds on to the database: it could not be closed.
     """
     try:
-        found, stray = _read(database, kind, now, keep)
-        _purge(database, stray)
+        found, expired = _read(database, kind, now, keep)
+        _purge(database, expired)
     except Exception as error:
         if not is_damage(error):
             raise
         return one_line(error), 0, 0
-    return None, found, len(stray)
+    return None, found, len(expired)
 
 
 def _read(database: Rdict, kind: TableKind, now: int, keep: int) -> tuple[int, list[bytes]]:
-    """The count of entries, and the keys of those that nobody needs."""
+    """The count of entries, and the keys of the expired ones and of what is derived of them."""
     found = newest = 0
     last: bytes | None = None
-    candidates: list[tuple[bytes, bytes]] = []
-    is_stray = _stray(kind, database.get, now, keep)
+    expired: list[tuple[bytes, int]] = []
     for key, value in _items(database):
         last = key
         if key == OFFSET_KEY:
             continue
         found += 1
-        newest = max(newest, kind.applied_at(key, value) or 0)
-        if is_stray(key, value):
-            candidates.append((key, value))
+        applied_at = kind.applied_at(key, value)
+        if applied_at is None:
+            continue
+        newest = max(newest, applied_at)
+        if is_expired(applied_at, now, keep):
+            expired.append((key, applied_at))
     _require_end(database, last)
     # A machine whose clock is years ahead would purge all there is, and its changelog is not read again.
-    is_stray = _stray(kind, database.get, min(now, newest + _CLOCK_SLACK), keep)
-    return found, [key for key, value in candidates if is_stray(key, value)]
+    now = min(now, newest + _CLOCK_SLACK)
+    keys = (key for key, applied_at in expired if is_expired(applied_at, now, keep))
+    return found, [one for key in keys for one in _of_entry(database, kind, key)]
 
 
-def _stray(kind: TableKind, read: Read, now: int, keep: int) -> Callable[[bytes, bytes], bool]:
-    """Whether an entry is stray, to be asked in the order of keys: those found so far count as gone."""
-    gone: set[bytes] = set()
-
-    def left(key: bytes) -> bytes | None:
-        return None if key in gone else read(key)
-
-    def is_stray(key: bytes, value: bytes) -> bool:
-        stray = kind.is_stray(key, value, left, now, keep)
-        if stray:
-            gone.add(key)
-        return stray
-
-    return is_stray
+def _of_entry(database: Rdict, kind: TableKind, key: bytes) -> Iterator[bytes]:
+    """An entry's key, and those of what is derived of it and of no later one."""
+    for one, value in kind.derived(key, cast(bytes, database.get(key))):
+        if database.get(one) == value:
+            yield one
 
 
 def _require_end(database: Rdict, last: bytes | None) -> None:

@@ -29,7 +29,6 @@ from app.runtime.recovery import BulkTableManager
 from app.runtime.settings import Settings
 from app.runtime.steps import MatchStep, NoveltyStep, Reads, Record
 from app.runtime.table import LineageTable, NewTermsTable
-from app.runtime.table_kind import lineage
 from app.runtime.topics import BATCH_BYTES
 from app.sieve import Ledger
 
@@ -148,9 +147,7 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
         transport.heartbeat, transport.in_flight = heartbeat, in_flight
     cast(BulkTableManager, app.tables).link = client_config(settings)
     table = NewTermsTable(app, partitions=settings.partitions, options=table_options(settings))
-    processes = LineageTable(
-        app, lineage(settings.lineage_slots), partitions=settings.partitions, options=table_options(settings)
-    )
+    processes = LineageTable(app, partitions=settings.partitions, options=table_options(settings))
     app.tables.add(table)
     app.tables.add(processes)
     effects = Effects(app, table, processes, settings, counts, heartbeat)

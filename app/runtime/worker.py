@@ -30,7 +30,7 @@ from app.runtime.settings import Settings
 from app.runtime.start import start_group
 from app.runtime.stop import StoppingWorker
 from app.runtime.table_check import check_tables
-from app.runtime.table_kind import NEW_TERMS, lineage
+from app.runtime.table_kind import LINEAGE, NEW_TERMS
 from app.runtime.topology import build_app
 from app.runtime.watchdog import StableOffsets, Watchdog
 
@@ -78,7 +78,7 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
         logger.warning(warning)
     retentions = {
         NEW_TERMS: topics.changelog_retention(longest_window(rules)),
-        lineage(settings.lineage_slots): ring.RETENTION,
+        LINEAGE: ring.RETENTION,
     }
     for kind, retention in retentions.items():
         databases = Databases(tables_folder(data_dir.path), RocksDBOptions(**table_options(settings)), kind)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from app.core.baseline import BaselineRecord
+from app.core.baseline import BaselineRecord, decode_baseline, is_baseline_key
 from app.core.dead_letter import DeadLetter
 from app.core.engine import Arrival, Engine, Examination, Judgement, Memory, Route, baseline_key
 from app.core.lineage import NOTHING, LookUp
-from app.core.new_terms import Term, TermRecord, term_key
+from app.core.new_terms import Term, TermRecord, decode_record, term_key
 from app.core.ring import SLOTS, Ring, derived
 from app.core.rule import Rule
 
@@ -19,7 +19,7 @@ class History:
     def __init__(self, engine: Engine, slots: int = SLOTS) -> None:
         """Begin with nothing; `slots` are the processes that are remembered of a host."""
         self._engine = engine
-        self._slots = slots
+        self.slots = slots
         self.terms: dict[bytes, TermRecord] = {}
         self.baselines: dict[bytes, BaselineRecord] = {}
         self.processes: dict[bytes, bytes] = {}
@@ -28,6 +28,8 @@ class History:
         self, raw: bytes, examination: Examination, route: Route, arrival: Arrival, made_at: int
     ) -> Iterator[tuple[Rule, Term, Judgement] | DeadLetter]:
         """Judge a record where one of its routes leads, and remember it: the second step, in its order.
+
+        While a judgement is looked at, the terms and baselines are still those that it was made by.
 
         Args:
             raw: The record's bytes.
@@ -38,13 +40,14 @@ class History:
         """
         look_up: LookUp = NOTHING
         if examination.tells_of(route) and examination.host is not None:
-            ring = Ring(self.processes.get, examination.host, self._slots, arrival.taken_at)
+            ring = Ring(self.processes.get, examination.host, self.slots, arrival.taken_at)
             failure = self._engine.remember(examination, arrival, ring)
             if failure is not None:
                 yield failure
             else:
                 look_up = ring.find
-                self._apply(ring)
+                for change in ring.changes:
+                    self.remember(*change)
         for rule, term in examination.due(route):
             key, watched = term_key(rule.id, rule.fields, term), baseline_key(rule, term)
             memory = Memory(None if watched is None else self.baselines.get(watched), look_up)
@@ -58,10 +61,29 @@ class History:
                 self.baselines[watched] = judgement.baseline
             self.terms[key] = judgement.assessment.record
 
-    def _apply(self, ring: Ring) -> None:
-        for change in ring.changes:
-            for key, value in derived(*change):
-                if value is None:
-                    self.processes.pop(key, None)
-                else:
-                    self.processes[key] = value
+    def enter(self, key: bytes, value: bytes | None) -> None:
+        """Take over a record of the new-terms table's changelog.
+
+        Raises:
+            StateFormatError: It has a format that is not known here.
+        """
+        if is_baseline_key(key):
+            self.baselines.pop(key, None)
+            if value is not None:
+                self.baselines[key] = decode_baseline(value)
+        else:
+            self.terms.pop(key, None)
+            if value is not None:
+                self.terms[key] = decode_record(value)
+
+    def remember(self, key: bytes, value: bytes | None) -> None:
+        """Take over a record of the lineage table's changelog.
+
+        Raises:
+            StateFormatError: It has a format that is not known here.
+        """
+        for name, content in derived(key, value):
+            if content is None:
+                self.processes.pop(name, None)
+            else:
+                self.processes[name] = content

@@ -62,12 +62,16 @@ class Replay:
         self._engine = engine
         self._taken_at = taken_at
         self._now = now
-        self._history = History(engine)
+        self.history = History(engine)
         self._offset = 0
         self.summary = Summary()
 
-    def file(self, name: str) -> Iterator[ReplayedAlert | ReplayedDeadLetter]:
+    def file(self, name: str, before: int | None = None) -> Iterator[ReplayedAlert | ReplayedDeadLetter]:
         """Judge one file; yields what the worker would send, in order.
+
+        Args:
+            name: Its path, `-` for standard input.
+            before: Stop before this line, counted from 1; None judges all.
 
         Raises:
             InputError: It can't be read.
@@ -77,6 +81,8 @@ class Replay:
         lines, read = self.summary.progress.lines, self.summary.progress.bytes
         with open_lines(name) as source:
             for number, line in candidate_lines(source, self._engine.needles, progress):
+                if before is not None and number >= before:
+                    break
                 self.summary.progress.lines = lines + progress.lines
                 self.summary.progress.bytes = read + progress.bytes
                 yield from self._line(line, {"file": shown_name, "line": number})
@@ -91,7 +97,7 @@ class Replay:
         for route in examination.routes():
             arrival = Arrival(0, self._offset, self._taken_at, source)
             self._offset += 1
-            for judged in self._history.judge(raw, examination, route, arrival, self._now()):
+            for judged in self.history.judge(raw, examination, route, arrival, self._now()):
                 if isinstance(judged, DeadLetter):
                     yield self._dead_letter(judged, raw, source)
                     continue

@@ -34,6 +34,7 @@ class StoredRecord:
     time: int | None
     value: bytes | None
     headers: ReadHeaders
+    key: bytes | None = None
 
 
 class TopicReader:
@@ -98,6 +99,15 @@ class TopicReader:
         for partition, (begin, end) in spans.items():
             yield from self._between(partition, begin, end)
 
+    def read_partition(self, partition: int, since: int | None = None) -> Iterator[StoredRecord]:
+        """Every record of a partition up to its end as it is now; `since` as in `read`."""
+        begin, end = self._span(partition)
+        if since is not None:
+            asked = [TopicPartition(self.topic, partition, since)]
+            (place,) = _asked(lambda: self._consumer.offsets_for_times(asked, timeout=_TIMEOUT))
+            begin = place.offset if place.offset >= 0 else end
+        yield from self._between(partition, begin, end)
+
     def at(self, partition: int, offset: int) -> StoredRecord:
         """The record at a position.
 
@@ -159,6 +169,7 @@ def _stored(message: Message) -> StoredRecord:
         None if kind == TIMESTAMP_NOT_AVAILABLE else milliseconds,
         message.value(),
         [(name, value.encode() if isinstance(value, str) else value) for name, value in pairs],
+        message.key(),
     )
 
 

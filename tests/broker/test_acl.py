@@ -37,6 +37,7 @@ USERS: Final[dict[str, tuple[Role, ...]]] = {
     "operator": ("create", "check", "dead-letters"),
     "producer": ("produce",),
     "analyst": ("tail",),
+    "investigator": ("explain",),
     "nobody": (),
 }
 """Users of one installation, and whose rights each of them has. Their passwords are their names."""
@@ -128,7 +129,11 @@ def test_every_user_works_with_the_declared_rights(guarded: Guarded, tmp_path: P
     letters = installation.run("dead-letters", "list", **guarded.as_user("operator"))
     retried = installation.run("dead-letters", "retry", "--all", **guarded.as_user("operator"))
 
+    explained = installation.run("explain", "--alert-id", expected[0], "--json", **guarded.as_user("investigator"))
+
     assert expected == sorted(alert.id for alert in installation.alerts())
+    assert 0 == explained.returncode, explained.stderr
+    assert "what the workers know as of now" in explained.stdout
     assert (0, 0) == (letters.returncode, retried.returncode), letters.stderr + retried.stderr
     assert 0 == tail.returncode, tail.stderr
     assert expected == sorted(json.loads(line)["kibana.alert.uuid"] for line in tail.stdout.splitlines())
@@ -206,6 +211,7 @@ def test_worker_that_loses_a_right_ends(guarded: Guarded, topic_prefix: str) -> 
         (("topics", "check"), f"topic {PREFIX}.events"),
         (("alerts", "tail"), f"topic {PREFIX}.alerts can't be read"),
         (("dead-letters", "list"), f"topic {PREFIX}.dead-letters can't be read"),
+        (("explain", "--at", f"{PREFIX}.events:0:0"), f"topic {PREFIX}.events can't be read"),
         (
             ("produce", "pyproject.toml", "--topic", f"{PREFIX}.events"),
             f" for {PREFIX}.events ",

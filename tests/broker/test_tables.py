@@ -15,18 +15,20 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from app.errors import BrokenTableError, SettingsError
 from app.runtime.database import OFFSET_KEY, tables_folder
 from app.runtime.rebuild import Rebuild, RecoveryProgress
+from app.runtime.table_kind import LINEAGE, NEW_TERMS
 from tests.broker.history import Sent, history, replayed
 from tests.broker.installation import PARTITIONS, Installation
 from tests.broker.records import Outgoing, produce, read_topic
 from tests.broker.topics import Topic, create_topics
 from tests.broker.waiting import wait_until
-from tests.runtime.databases import databases_in, entry, fill, overwrite_with_noise, truncate
+from tests.runtime.databases import databases_in, entries_of, entry, fill, overwrite_with_noise, processes, truncate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from app.runtime.database import Databases
+    from app.runtime.table_kind import TableKind
     from tests.broker.fixtures import GivenKafka
     from tests.broker.kafka import Kafka
     from tests.broker.worker import Worker
@@ -35,6 +37,7 @@ pytestmark = pytest.mark.broker
 
 _STOP_S: Final = 15
 _TIMEOUT_S: Final = 30
+_SLOTS: Final = 64
 _DAY: Final = 24 * 3600 * 10**9
 _REBUILD: Final = re.compile("rebuilding table new_terms|table new_terms rebuilt")
 _SETTINGS: Final = {"SESSION_TIMEOUT": "3s"}
@@ -153,6 +156,75 @@ def test_broken_databases_are_rebuilt(kafka: Kafka | GivenKafka, topic_prefix: s
         assert {} == _deletions(stream.judge(worker))
 
 
+def test_processes_are_rebuilt_with_all_that_is_derived(
+    kafka: Kafka | GivenKafka, topic_prefix: str, tmp_path: Path
+) -> None:
+    """Their databases are guarded as those of terms, and a rebuilt one is as the one that was written live.
+
+    Broken in four ways; ahead of the changelog; gone. Each partition holds the ring of one host, which turns.
+    """
+    folder = tables_folder(tmp_path / "data")
+    databases = databases_in(folder, LINEAGE)
+    now = time.time_ns()
+    rings = [processes(f"host-{number}", range(2 * _SLOTS), _SLOTS, now) for number in range(PARTITIONS)]
+    expected = [entries_of(changes) for changes in rings]
+    settings = {**_SETTINGS, "LINEAGE_SLOTS": str(_SLOTS)}
+    with Installation(kafka.brokers, topic_prefix, settings=settings).create() as installation:
+        worker = installation.worker(data_dir=str(tmp_path / "data"))
+        worker.wait_ready()
+        assert 0 == worker.stop(_STOP_S)
+
+        def rebuilt() -> dict[str, str]:
+            """Why databases were deleted by a worker that started; what it left is as it must be."""
+            worker.start()
+            worker.wait_ready()
+            assert 0 == worker.stop(_STOP_S)
+            assert expected == [_entries(databases, number) for number in range(PARTITIONS)]
+            return _deletions(worker.output())
+
+        changes = ((number, change) for number, ring in enumerate(rings) for change in ring)
+        installation.send(
+            "lineage-changelog", (Outgoing(key, value, partition=number) for number, (key, value) in changes)
+        )
+        assert {} == rebuilt()
+
+        truncate(databases.path(0))
+        overwrite_with_noise(databases.path(1))
+        databases.mark(2, "a reason of yesterday")
+        (databases.path(3) / "CURRENT").unlink()
+        deletions = rebuilt()
+        assert {f"lineage-{number}.db" for number in range(PARTITIONS)} == set(deletions)
+        assert "size mismatch" in deletions["lineage-0.db"]
+        assert "Corruption" in deletions["lineage-1.db"]
+
+        fill(databases, 0, [], offset=10**6)
+        assert ["lineage-0.db"] == list(rebuilt())
+
+        shutil.rmtree(folder)
+        assert {} == rebuilt()
+        assert re.search(r"table lineage rebuilt: [1-9]\d* changelog records", worker.output())
+
+
+def test_processes_of_a_history_are_in_the_changelog(
+    kafka: Kafka | GivenKafka, topic_prefix: str, tmp_path: Path
+) -> None:
+    """What a worker wrote live, it would rebuild: database and changelog say the same, up to the same offset."""
+    with _stream(kafka, topic_prefix, tmp_path / "data", 53, 1) as stream:
+        stream.judge(stream.worker())
+        databases = databases_in(tables_folder(stream.data_dir), LINEAGE)
+        changelog = stream.installation.names["lineage-changelog"]
+        records = read_topic(kafka.brokers, changelog)
+        written = [
+            entries_of((record.key or b"", record.value) for record in records if record.partition == number)
+            for number in range(PARTITIONS)
+        ]
+
+        assert 10 < len(records)
+        assert written == [_entries(databases, number) for number in range(PARTITIONS)]
+        ends = _ends(kafka.brokers, changelog)
+        assert ends == [_offset(databases, number) + 1 for number in range(PARTITIONS)]
+
+
 def test_held_database_refuses_the_start(kafka: Kafka | GivenKafka, topic_prefix: str, tmp_path: Path) -> None:
     """Whoever holds it is alive; nothing is deleted, and the worker never joins."""
     databases = databases_in(tables_folder(tmp_path / "data"))
@@ -169,17 +241,21 @@ def test_held_database_refuses_the_start(kafka: Kafka | GivenKafka, topic_prefix
         held.close()
 
 
-def test_damage_met_while_judging_ends_the_worker(kafka: Kafka | GivenKafka, topic_prefix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [NEW_TERMS, LINEAGE], ids=lambda kind: kind.name)
+def test_damage_met_while_judging_ends_the_worker(
+    kafka: Kafka | GivenKafka, topic_prefix: str, tmp_path: Path, kind: TableKind
+) -> None:
     """With 11 and a mark, before anything is committed that was judged by it; the next start rebuilds and goes on."""
     with _stream(kafka, topic_prefix, tmp_path / "data", 52, 2, repeats=True) as stream:
         worker = stream.worker()
         stream.judge(worker)
+        databases = databases_in(tables_folder(stream.data_dir), kind)
         for partition in range(PARTITIONS):
-            _keep_offset_apart(stream.databases, partition)
+            _keep_offset_apart(databases, partition)
         worker.start()
         worker.wait_ready()
         for partition in range(PARTITIONS):
-            overwrite_with_noise(stream.databases.path(partition))
+            overwrite_with_noise(databases.path(partition))
         stream.play()
         assert BrokenTableError.exit_code == worker.wait_end(_TIMEOUT_S), worker.tail()
         assert "is damaged: Corruption" in worker.output()
@@ -264,10 +340,22 @@ def _rebuild(brokers: str, topic: str, databases: Databases, progress: RecoveryP
 
 def _keep_offset_apart(databases: Databases, partition: int) -> None:
     """Write the offset again, into a file of its own: the block of a small table would else be in the cache."""
+    fill(databases, partition, [], offset=_offset(databases, partition))
+
+
+def _offset(databases: Databases, partition: int) -> int:
+    """How far a database holds its changelog; -1 where it was never told."""
     opened = databases.open(partition)
-    offset = int(opened.get(OFFSET_KEY) or b"")
+    offset = int(opened.get(OFFSET_KEY) or b"-1")
     opened.close()
-    fill(databases, partition, [], offset=offset)
+    return offset
+
+
+def _entries(databases: Databases, partition: int) -> dict[bytes, bytes]:
+    opened = databases.open(partition)
+    found = {key: value for key, value in opened.items() if isinstance(key, bytes) and key != OFFSET_KEY}
+    opened.close()
+    return found
 
 
 def _compact_at_once(brokers: str, topic: str) -> None:

@@ -19,7 +19,7 @@ from tests.chaos.faults import drawn
 from tests.chaos.outcome import Outcome
 from tests.chaos.player import Player
 from tests.chaos.scene import SESSION_S, Fault, NotInjectedError, Scene
-from tests.chaos.state import Entry, expected_state, folded, wrong_state
+from tests.chaos.state import Entry, State, expected_state, folded, process_of, term_of, wrong_state
 from tests.chaos.story import default_engine, plain, tell
 from tests.chaos.supervisor import Supervisor, wrong_ends
 from tests.chaos.watch import Watch
@@ -137,8 +137,10 @@ def _conclude(findings: Findings, scene: Scene, outcome: Outcome) -> None:
 
 
 def _check_state(scene: Scene, *, whole: bool) -> list[str]:
-    records = read_topic(scene.kafka.brokers, scene.installation.names["changelog"])
-    found = folded(Entry(record.partition, record.key or b"", record.value) for record in records)
+    found: dict[tuple[int, bytes], State] = {}
+    for name, read in (("changelog", term_of), ("lineage-changelog", process_of)):
+        records = read_topic(scene.kafka.brokers, scene.installation.names[name])
+        found |= folded((Entry(record.partition, record.key or b"", record.value) for record in records), read)
     values = [record.value for chunk in scene.story.chunks for record in chunk.records]
     return wrong_state(expected_state(default_engine(), values), found, whole=whole)
 

@@ -26,11 +26,13 @@ from app.core.alert import (
 )
 from app.core.baseline import Baseline
 from app.core.clock import Clock
+from app.core.document import encode_document
 from app.core.duration import SECOND, parse_duration
 from app.core.event import JsonObject, decode
 from app.core.evidence import Evidence, gather
-from app.core.lineage import trace
+from app.core.lineage import Lineage, Link, Origin, Relation, trace
 from app.core.new_terms import Assessment, Sighting, TermRecord, Verdict, encode_term, terms_of
+from app.core.process import MAX_ANCESTORS, MAX_ARGS_TEXT, MAX_TEXT, Image, Process
 from app.core.rule import Rule
 from tests.core.rules import RULE_FILE, rule
 from tests.events import ABSENT, TIME, event, raw
@@ -648,6 +650,39 @@ def test_alert_of_the_largest_term_fits() -> None:
     of = rule(fields=("host.id", "process.name", "process.executable"))
 
     assert len(alert(record, of=of).value) <= MIN_ALERT_BYTES
+
+
+@pytest.mark.parametrize("description", [100, 2_400, 10_600])
+def test_alert_with_the_largest_evidence_fits(description: int) -> None:
+    """Term, lineage and baseline as large as they become, beside as much of the event as its rule leaves room for."""
+    name = "\x01" * 1024
+    text = "\x01" * MAX_TEXT + "…"
+    image = Image(NOON, text, text, ("\x01" * MAX_ARGS_TEXT,), text, text, text)
+    process = Process(text, (image,), text, text, text)
+    names = {f"{field}.name": name for field in ("host", "user", "process", "process.parent")}
+    streams = {f"data_stream.{field}": name for field in ("type", "dataset", "namespace")}
+    fields = {**names, **streams, "event.id": name, "x": {"a": name, "b": name}}
+    query = " and ".join(f"{field}.name:*" for field in ("host", "user", "process", "process.parent") * 6)
+    of = rule(fields=("host.id", "x.a", "x.b"), query=query)
+    of = replace(of, spec=msgspec.structs.replace(of.spec, description="\x01" * description))
+    room = room_for_body(of, MAKER)
+    before = TermRecord(NOON - SECOND, NOON - SECOND, 2**62, NOON, 1, 0, text, b"\x01" * 32)
+    now = Sighting(NOON, 1, 0, NOON, "\x02" + text[1:], b"\x02" * 32)
+    smallest = build_body(decode(raw(event(host=name, **fields))), 10**6)
+    rest = room - sum(len(encode_document(part)) for part in (smallest.source, smallest.original))
+    found = occurrence(raw(event(host=name, **fields, more={f"k{n:06}": "v" for n in range(rest // 14 - 1)})))
+    body = build_body(found.event, room)
+
+    lengths = []
+    for links in range(1, MAX_ANCESTORS + 8):
+        lineage = Lineage(
+            (Link(process, Origin.SEEN, (text,) * 4, text),) * links, Relation.DESCENDANT, 9, complete=True
+        )
+        evidence = gather(of.query, found.event, now, lineage, Baseline(1, 2**62))
+        term = terms_of(found.event, of.fields).terms[0]
+        made = build_alert(of, term, body, found, replace(UNKNOWN, before=before), evidence, NOON, MAKER)
+        lengths.append(len(made.value))
+    assert max(lengths) <= MIN_ALERT_BYTES
 
 
 def test_rule_without_steps_has_no_note() -> None:

@@ -118,9 +118,20 @@ def test_parts_go_down_to_clauses_about_one_field() -> None:
     first, second = judged.parts
     assert ("a:1", True, ()) == (first.text, first.result, first.parts)
     assert ("not (b:(2 or 3) and not c:4)", True) == (second.text, second.result)
+    assert ("all", "none", "all", "") == (judged.needs, second.needs, second.parts[0].needs, first.needs)
     assert [("b:(2 or 3)", True, {"b": ("3",)}), ("not c:4", False, {"c": ("4",)})] == [
         (part.text, part.result, part.values) for part in second.parts[0].parts
     ]
+
+
+@given(queries(), _RANDOMS)
+def test_parts_decide_their_whole(query: Query, random: Random) -> None:
+    """A reader finds out from the parts why their whole holds or fails."""
+    for clause in tree(judge_tree(query, event_for(query, random))):
+        results = [part.result for part in clause.parts]
+        expected = {"all": all(results), "any": any(results), "none": not any(results), "": clause.result}
+        assert expected[clause.needs] == clause.result
+        assert bool(clause.needs) == bool(results)
 
 
 def test_a_missing_field_and_an_object_are_told_apart() -> None:

@@ -11,14 +11,17 @@ from hypothesis import strategies as st
 
 from app.core import engine as module
 from app.core.alert import MIN_ALERT_BYTES, Maker
+from app.core.baseline import BaselineRecord
 from app.core.clock import Clock, parse_time
 from app.core.dead_letter import REASONS, DeadLetter
 from app.core.duration import SECOND
-from app.core.engine import Arrival, Engine, Examination, Judgement, Route, Standards, route_of
+from app.core.engine import Arrival, Engine, Examination, Judgement, Memory, Route, Standards, route_of
 from app.core.new_terms import MAX_TERMS, TermRecord, Verdict
+from app.core.ring import Ring, derived
 from app.core.rule import Rule
+from app.core.state_format import StateFormatError
 from tests.core.rules import rule
-from tests.events import ABSENT, event, raw
+from tests.events import ABSENT, JsonObject, event, raw
 
 NOON = 1_767_614_400 * SECOND  # 2026-01-05T12:00:00Z
 SKEW = 300 * SECOND
@@ -322,13 +325,190 @@ def test_judging_what_was_not_read_is_a_dead_letter(examination: Examination) ->
 
 
 def test_candidate_is_what_holds_a_needle() -> None:
-    """The engine derives its needles from all its rules."""
+    """The engine derives its needles from all its rules, and from the family's query."""
     of = engine(HOST, rule("perl", query="process.name:perl5"))
+
+    assert engine(rule("perl", query="process.name:perl5")).needles.is_candidate(b"...exim4...")
 
     assert {"exim4", "perl5"} == of.needles.literals
     assert of.needles.is_candidate(b"...perl5...")
     assert of.needles.is_candidate(b"...\\u0065xim4...")
     assert not of.needles.is_candidate(b"...exim...")
+
+
+MEMBER = event(name="grep", time="2026-01-05T12:00:00Z", process__entity_id="E", process__parent__entity_id="P")
+
+
+def remembered(
+    record: JsonObject, taken_at: int = NOON, database: dict[bytes, bytes] | None = None
+) -> tuple[Ring, DeadLetter | None]:
+    """Remember an event's processes."""
+    found = engine().examine(raw(record), NOON)
+    ring = Ring(({} if database is None else database).get, "mail01", 8, taken_at)
+    return ring, engine().remember(found, arrival(taken_at=taken_at), ring)
+
+
+def test_member_that_matches_no_rule_goes_to_its_host() -> None:
+    """Its lineage is remembered there; nothing is judged."""
+    found = engine().examine(raw(MEMBER), NOON)
+    [route] = found.routes()
+
+    assert Route("host", b"mail01") == route
+    assert found.tells_of(route)
+    assert [] == list(found.due(route))
+    assert (True, "mail01") == (found.is_member, found.host)
+
+
+def test_match_and_member_share_their_host_s_route() -> None:
+    """One record for both; the fleet's terms go by themselves, and tell of no process there."""
+    found = engine(HOST, FLEET).examine(raw(event()), NOON)
+    here, fleet = found.routes()
+
+    assert [True, False] == [found.tells_of(here), found.tells_of(fleet)]
+    assert not found.tells_of(Route("host", b"elsewhere"))
+    assert not found.tells_of(Route("fleet", here.key))
+
+
+def test_member_of_the_fleet_s_rules_has_two_routes() -> None:
+    """Where a rule does not ask for the host, the lineage still does."""
+    found = engine(FLEET).examine(raw(event()), NOON)
+
+    assert [False, True] == [found.tells_of(route) for route in found.routes()]
+
+
+def test_processes_of_an_event_are_the_first_host_s() -> None:
+    """An event of two hosts is judged on each, and remembered once."""
+    found = engine().examine(raw(event(host=["", "a", "b"], name="x")), NOON)
+
+    assert [("a", True), ("b", False)] == [(one.key.decode(), found.tells_of(one)) for one in found.routes()]
+
+
+def test_member_without_a_host_is_remembered_nowhere() -> None:
+    """It is a member all the same, so that it can be counted; it is no dead letter."""
+    found = engine().examine(raw(event(name="grep", host=ABSENT)), NOON)
+
+    assert (True, None, [], ()) == (found.is_member, found.host, found.routes(), found.dead_letters)
+    assert not found.tells_of(Route("host", b""))
+
+
+def test_event_that_is_no_member_tells_of_none() -> None:
+    """A rule may match what is no execution of the family."""
+    of = engine(rule(query="process.name:sh"))
+    found = of.examine(raw(event(parent="bash")), NOON)
+
+    assert [Route("host", b"mail01")] == found.routes()
+    assert (False, None) == (found.is_member, found.host)
+
+
+def test_process_and_parent_are_remembered() -> None:
+    """As the event describes them, at the event's time."""
+    ring, failure = remembered(MEMBER)
+    own, over = ring.find("E"), ring.find("P")
+
+    assert failure is None
+    assert own is not None
+    assert over is not None
+    assert ("grep", NOON, False, "P") == (own.image.name, own.image.clock, own.image.is_told, own.parent_id)
+    assert ("exim4", NOON, True) == (over.image.name, over.image.clock, over.image.is_told)
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"), [("2126-01-01T00:00:00Z", NOON + SKEW), ("2026-01-05T12:05:00Z", NOON + SKEW), (ABSENT, NOON)]
+)
+def test_far_future_is_not_remembered(time: object, expected: int) -> None:
+    """A process's time is bounded as a term's is; without one it is the record's."""
+    own = remembered({**event(time=time, process__entity_id="E")})[0].find("E")
+
+    assert own is not None
+    assert expected == own.image.clock
+
+
+def test_member_without_any_clock_is_remembered_when_it_was_taken() -> None:
+    """Its match is a dead letter, its place in a lineage is not lost."""
+    found = engine().examine(raw(event(time=ABSENT, process__entity_id="E")), None)
+    ring = Ring(lambda _: None, "mail01", 8, NOON)
+
+    assert ["no_clock"] == [letter.reason for letter in found.dead_letters]
+    assert engine().remember(found, arrival(), ring) is None
+    own = ring.find("E")
+    assert own is not None
+    assert NOON == own.image.clock
+
+
+def test_failure_to_remember_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever our own code raises; without an event there is nothing to remember."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    ring = Ring(lambda _: None, "mail01", 8, NOON)
+    found = engine().remember(Examination(), arrival(), ring)
+    assert found is not None
+    assert "internal_error" == found.reason
+    monkeypatch.setattr(module, "executed", fail)
+    assert DeadLetter("internal_error", "RuntimeError: a bug") == remembered(MEMBER)[1]
+
+
+def test_unknown_format_of_the_lineage_stops() -> None:
+    """Neither an alert nor what is remembered is lost to a table that a newer version wrote."""
+    found = engine().examine(raw({**MEMBER, **event(process__entity_id="E")}), NOON)
+    newer = Ring(lambda _: b"\x09", "mail01", 8, NOON)
+
+    with pytest.raises(StateFormatError):
+        engine().remember(found, arrival(), newer)
+    with pytest.raises(StateFormatError):
+        engine().judge(HOST, ("mail01", "sh"), found, None, arrival(), b"", NOON, Memory(None, newer.find))
+
+
+def test_alert_says_what_is_remembered() -> None:
+    """The chain above the parent comes from the table, the rule's baseline from the other one."""
+    database: dict[bytes, bytes] = {}
+    for before in (
+        event("exim4", "systemd", process__entity_id="D"),
+        event("exim4", process__entity_id="P", process__parent__entity_id="D", process__executable="/usr/sbin/exim4"),
+    ):
+        ring, _ = remembered(before, database=database)
+        for change in ring.changes:
+            database.update({key: value for key, value in derived(*change) if value is not None})
+    record = raw(event(process__entity_id="E", process__parent__entity_id="P"))
+    found = engine().examine(record, NOON)
+    ring = Ring(database.get, "mail01", 8, NOON)
+    engine().remember(found, arrival(), ring)
+    memory = Memory(BaselineRecord(NOON - DAY, 3, NOON - DAY, 1, 0, 0), ring.find)
+    judgement = engine().judge(HOST, ("mail01", "sh"), found, None, arrival(9), record, NOON, memory)
+
+    assert isinstance(judgement, Judgement)
+    assert judgement.alert is not None
+    detector = json.loads(judgement.alert.value)["detector"]
+    assert ["D", "P", "E"] == [one["entity_id"] for one in detector["lineage"]["processes"]]
+    assert ("child", 1, True) == tuple(detector["lineage"][name] for name in ("relation", "depth", "complete"))
+    assert 3 == detector["baseline"]["rule"]["terms"]
+    assert judgement.baseline is not None
+    assert 4 == judgement.baseline.terms
+
+
+def test_fleet_s_judgement_has_no_baseline() -> None:
+    """Its terms belong to no host."""
+    found = judged(engine(FLEET), raw(event()))
+
+    assert found.baseline is None
+    assert found.alert is not None
+    assert {} == json.loads(found.alert.value)["detector"]["baseline"]
+
+
+@pytest.mark.parametrize("names", [["a", "b", "c"], ["c", "a", "b", "a"]])
+def test_terms_of_a_record_are_counted_in_their_order(names: list[str]) -> None:
+    """Each finds those before it in the baseline, and counts itself."""
+    record = raw(event(name=names))
+    of = engine()
+    found = of.examine(record, NOON)
+    baseline: BaselineRecord | None = None
+    for n, (one, term) in enumerate(found.due(found.routes()[0])):
+        judgement = of.judge(one, term, found, None, arrival(), record, NOON, Memory(baseline))
+        assert isinstance(judgement, Judgement)
+        baseline = judgement.baseline
+        assert baseline is not None
+        assert (n + 1, n) == (baseline.terms, baseline.place)
 
 
 _JSON: st.SearchStrategy[Any] = st.recursive(

@@ -19,7 +19,7 @@ README: Final = SCRIPT.with_name("README.md")
 _SETTINGS: Final = Settings.model_construct(topic_prefix="mail", source_topics=("events", "more.events"))
 _VARIABLES: Final[dict[str, tuple[Role, ...]]] = {
     "WORKER": ("worker",),
-    "OPERATOR": ("create", "check", "dead-letters"),
+    "OPERATOR": ("create", "check", "dead-letters", "explain"),
     "PRODUCER": ("produce",),
     "ANALYST": ("tail",),
 }

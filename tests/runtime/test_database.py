@@ -11,7 +11,7 @@ import pytest
 
 from app.errors import BrokenTableError, SettingsError
 from app.runtime.database import OFFSET_KEY, is_damage
-from app.runtime.table_kind import lineage
+from app.runtime.table_kind import LINEAGE
 from tests.runtime.databases import databases_in, entry, fill, overwrite_with_noise, truncate
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def test_database_of_a_live_process_is_left_alone(tmp_path: Path) -> None:
         databases.open(0)
     program = f"""
 from pathlib import Path
-from app.runtime.table_kind import lineage
+from app.runtime.table_kind import LINEAGE
 from tests.runtime.databases import databases_in
 databases_in(Path({str(tmp_path)!r})).open(0)
 """
@@ -136,7 +136,7 @@ def test_partitions_are_those_with_a_database_or_a_mark(tmp_path: Path) -> None:
     databases.mark(5, "a reason")
     (tmp_path / "new_terms-backups").mkdir()
     (tmp_path / "other-1.db").mkdir()
-    processes = databases_in(tmp_path, lineage(4))
+    processes = databases_in(tmp_path, LINEAGE)
     fill(processes, 7, [])
 
     assert [2, 5, 11] == databases.partitions()
@@ -151,7 +151,7 @@ def test_damage_met_in_use_leaves_a_mark_and_ends_the_process(tmp_path: Path) ->
     overwrite_with_noise(databases.path(1))
     program = f"""
 from pathlib import Path
-from app.runtime.table_kind import lineage
+from app.runtime.table_kind import LINEAGE
 from tests.runtime.databases import databases_in
 databases = databases_in(Path({str(tmp_path)!r}))
 opened = databases.open(1)

@@ -40,7 +40,7 @@ _OURS = {
         *{"_broken", "_connection", "_stock", "_head", "_body", "_target", "_filled", "_expect_body", "_close"},
         *{"_data", "_at", "_is_free"},
     },
-    stop: {"_begin", "_deadline", "_end"},
+    stop: {"_begin", "_deadline", "_end", "_stop_loop"},
     recovery: {"_rebuild", "_rebuilt"},
     store: {"_partition"},
     table: set(),

@@ -14,7 +14,6 @@ from app.runtime.database import table_options
 from app.runtime.recovery import BulkRecovery, BulkTableManager
 from app.runtime.settings import load_settings
 from app.runtime.table import LineageTable, NewTermsTable
-from app.runtime.table_kind import lineage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +59,7 @@ def recovery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BulkRecovery:
     """That of an application with two tables which never connects; one partition of each is assigned."""
     app = faust.App("tests", datadir=str(tmp_path), store="rocksdb://", TableManager=BulkTableManager)
     table = NewTermsTable(app, partitions=4, options=table_options(load_settings()))
-    processes = LineageTable(app, lineage(4), partitions=4, options=table_options(load_settings()))
+    processes = LineageTable(app, partitions=4, options=table_options(load_settings()))
     app.tables.add(table)
     app.tables.add(processes)
     monkeypatch.setattr("app.runtime.recovery.Rebuild", Rebuilding)

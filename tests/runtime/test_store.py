@@ -17,7 +17,6 @@ from app.runtime.database import table_options
 from app.runtime.settings import load_settings
 from app.runtime.store import NotAssignedError, TableStore
 from app.runtime.table import Change, ChangelogTable, LineageTable, NewTermsTable
-from app.runtime.table_kind import lineage
 from tests.runtime.databases import entries_of, processes
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def table(app: faust.App) -> NewTermsTable:
 @pytest.fixture
 def remembered(app: faust.App) -> LineageTable:
     """Its table of processes."""
-    return LineageTable(app, lineage(3), partitions=4, options=table_options(load_settings()))
+    return LineageTable(app, partitions=4, options=table_options(load_settings()))
 
 
 def _given(table: ChangelogTable) -> TableStore:

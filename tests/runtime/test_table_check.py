@@ -12,7 +12,7 @@ from app.core.state_format import StateFormatError
 from app.errors import SettingsError
 from app.runtime.database import OFFSET_KEY
 from app.runtime.table_check import check_tables
-from app.runtime.table_kind import lineage
+from app.runtime.table_kind import LINEAGE
 from tests.runtime.databases import (
     databases_in,
     entries_of,
@@ -133,39 +133,33 @@ def test_baselines_stand_among_terms(tmp_path: Path) -> None:
     assert sorted([kept, NEWEST]) == _entries(databases, 0)
 
 
-def test_processes_are_purged_with_their_slots(tmp_path: Path) -> None:
-    """Those of hosts of which nothing was heard for long; the slot given last stays, and so does every other host."""
-    databases = databases_in(tmp_path, lineage(8))
+def test_processes_are_purged_with_all_that_is_derived(tmp_path: Path) -> None:
+    """Nothing is left of a host of which nothing was heard for long; the rings of others stay as they are."""
+    databases = databases_in(tmp_path, LINEAGE)
     fresh = entries_of(processes("mail01", range(20), 8, NOW))
     edge = entries_of(processes("mail02", range(3), 8, NOW - KEEP))
     old = entries_of(processes("mail03", range(5), 8, NOW - KEEP - 1))
     fill(databases, 0, list((fresh | edge | old).items()), offset=700)
     _check(databases)
 
-    left = dict(_entries(databases, 0))
-    gone = (fresh | edge | old).keys() - left.keys()
-    assert fresh.items() | edge.items() <= left.items()
-    assert 10 == len(gone)
-    assert gone < old.keys()
+    assert fresh | edge == dict(_entries(databases, 0))
 
 
-def test_processes_to_which_nothing_leads_are_purged(tmp_path: Path) -> None:
-    """Their deletion was lost with a power cut, or the ring has fewer slots than it had."""
-    databases = databases_in(tmp_path, lineage(4))
+def test_slot_that_was_given_anew_stays(tmp_path: Path) -> None:
+    """The expired process that had it before goes alone; its deletion was lost with a power cut."""
+    databases = databases_in(tmp_path, LINEAGE)
     ring = processes("mail01", range(6), 4, NOW)
-    lost = [change for change in ring if change[1] is not None]
-    wider = processes("mail02", range(7), 7, NOW)
-    fill(databases, 0, list((entries_of(lost) | entries_of(wider)).items()))
+    (lost,) = processes("mail01", [99], 4, NOW - KEEP - 1)
+    fill(databases, 0, list((entries_of([lost]) | entries_of(ring)).items()))
+    assert lost in _entries(databases, 0)
     _check(databases)
 
-    all_of_wider = entries_of(wider)
-    expected = entries_of(ring) | {key: all_of_wider[key] for key in entries_of(wider[:4])}
-    assert expected == dict(_entries(databases, 0))
+    assert entries_of(ring) == dict(_entries(databases, 0))
 
 
 def test_unknown_format_of_a_process_stops_the_start(tmp_path: Path) -> None:
     """As that of a term does."""
-    databases = databases_in(tmp_path, lineage(4))
+    databases = databases_in(tmp_path, LINEAGE)
     ((key, _),) = processes("mail01", [1], 4, NOW)
     fill(databases, 0, [(key, b"\x63")])
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
 
 from app.core.document import encode_document
 from app.core.event import JsonObject
@@ -33,6 +33,7 @@ class Clause:
         omitted: How many distinct values of a field are not among them; no entry for none.
         objects: Fields that have no value to compare with but hold an object, which `field:*` takes for one.
         parts: What it is made of, where it was asked for.
+        needs: How many of the parts must hold: all, any, or with a negation none; "" without parts.
     """
 
     text: str
@@ -41,6 +42,7 @@ class Clause:
     omitted: Mapping[str, int] = field(default_factory=dict)
     objects: frozenset[str] = frozenset()
     parts: tuple[Clause, ...] = ()
+    needs: Literal["", "all", "any", "none"] = ""
 
 
 def clauses(query: Query) -> tuple[Query, ...]:
@@ -60,7 +62,12 @@ def judge_tree(query: Query, event: Fields) -> Clause:
     """Judge a query and all that it is made of, down to the clauses about one field; those have no parts."""
     judged = _judge(query, event)
     parts = tuple(judge_tree(part, event) for part in _parts(query))
-    return Clause(judged.text, judged.result, judged.values, judged.omitted, judged.objects, parts)
+    if not parts:
+        return judged
+    needs: Literal["all", "any", "none"] = (
+        "none" if isinstance(query, Not) else "all" if isinstance(query, And) else "any"
+    )
+    return replace(judged, parts=parts, needs=needs)
 
 
 def listed(judged: Sequence[Clause], room: int) -> tuple[list[JsonObject], bool]:
