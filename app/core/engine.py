@@ -18,7 +18,7 @@ from app.core.clock import Clock, bound_clock, read_clock
 from app.core.dead_letter import DeadLetter
 from app.core.event import JsonObject, ProcessEvent, UndecodableError, decode
 from app.core.evidence import gather
-from app.core.family import FAMILY, host_of, is_member
+from app.core.family import FAMILY, ROOT, host_of, is_member
 from app.core.lineage import NOTHING, LookUp, trace
 from app.core.needles import Needles
 from app.core.new_terms import (
@@ -34,7 +34,7 @@ from app.core.new_terms import (
     host_key,
     terms_of,
 )
-from app.core.process import cut_text, executed, parent
+from app.core.process import cut_text, executed, leaders_named, parent
 from app.core.ring import Ring
 from app.core.rule import Rule, Scope
 from app.core.state_format import StateFormatError
@@ -259,6 +259,9 @@ class Engine:
     def remember(self, examination: Examination, arrival: Arrival, ring: Ring) -> DeadLetter | None:
         """Second step, of a member of the family: put its process and its parent into its host's ring.
 
+        And a leader named exim4, which is mostly the daemon. All its children but queue runs are forks that execute
+        nothing: as nobody's parent it would be forgotten within minutes on a busy host.
+
         The changes are gathered in the ring, and are to be written.
 
         Returns:
@@ -269,7 +272,8 @@ class Engine:
                 return DeadLetter("internal_error", "a member without event was to be remembered")
             clock = arrival.taken_at if examination.clock is None else examination.clock.time
             clock = min(clock, arrival.taken_at + self.standards.max_future_skew)
-            ring.remember(executed(examination.event, clock), parent(examination.event, clock))
+            own, over = executed(examination.event, clock), parent(examination.event, clock)
+            ring.remember(own, over, leaders_named(examination.event, ROOT, clock))
         except StateFormatError:
             raise
         except Exception as error:  # noqa: BLE001 — see examine

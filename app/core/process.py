@@ -111,6 +111,16 @@ def leaders(event: ProcessEvent, clock: int) -> tuple[Process, ...]:
     return tuple(process for process in found if process.image.name)
 
 
+def leaders_named(event: ProcessEvent, name: str, clock: int) -> tuple[Process, ...]:
+    """The leaders of that name which have an id, the nearest first, each once; `clock` is the event's time."""
+    found: dict[str, str] = {}
+    for leader in LEADERS:
+        entity_id = event.first(f"process.{leader}.entity_id")
+        if entity_id and event.first(f"process.{leader}.name") == name:
+            found.setdefault(entity_id, leader)
+    return tuple(_described(event, f"process.{leader}", clock, is_told=True) for leader in found.values())
+
+
 def ancestor_ids(event: ProcessEvent) -> tuple[str, ...]:
     """The entity ids of the ancestors, the parent's first: `process.Ext.ancestry`, else the parent's alone."""
     ids = _ids(event, "process.Ext.ancestry") or _ids(event, "process.parent.entity_id")[:1]

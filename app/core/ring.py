@@ -9,7 +9,7 @@ So whatever was referred to stays for at least as many further slots as half the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -79,7 +79,7 @@ class Ring:
         self._host = _prefixed(host_key(host))
         self._slots = slots
         self._taken_at = taken_at
-        self._pending: dict[bytes, bytes | None] = {}
+        self._known: dict[bytes, bytes | None] = {}  # what was read, and what is going to be there
         self._last: int | None = None
         self.changes: list[Entry] = []
         """Records of the changelog, in the order in which they are to be written."""
@@ -93,23 +93,30 @@ class Ring:
         found = self._find(entity_id)
         return None if found is None else found.process
 
-    def remember(self, seen: Process, over: Process | None) -> None:
-        """Remember a process whose execution was seen, and what its event tells of its parent. Once for a ring.
+    def remember(self, seen: Process, over: Process | None, leaders: Sequence[Process] = ()) -> None:
+        """Remember a process whose execution was seen, and what its event tells of those above it. Once for a ring.
 
-        The process is always written, since its last changelog record may be lost; the parent where it is not known
-        as well, or is about to be forgotten, or the event comes again.
+        The process is always written, since its last changelog record may be lost; the others where they are not known
+        as well, or are about to be forgotten, or the event comes again.
+
+        Args:
+            seen: The process.
+            over: Its parent.
+            leaders: Others above it that live on, though they may be nobody's parent.
         """
         entity_id = seen.entity_id
         found = None if entity_id is None else self._find(entity_id)
-        if over is not None and over.entity_id is not None and over.entity_id != entity_id:
-            comes_again = found is not None and self._taken_at <= found.applied_at
-            stays = entity_id is not None and self._has_slot(entity_id, self._head())
-            self._hear_of(over.entity_id, over, comes_again=comes_again, stays=stays)
+        comes_again = found is not None and self._taken_at <= found.applied_at
+        stays = entity_id is not None and self._has_slot(entity_id, self._head())
+        told = {one.entity_id: one for one in (*leaders, *([] if over is None else [over]))}
+        for told_id, process in told.items():
+            if told_id is not None and told_id != entity_id:
+                self._hear_of(told_id, process, comes_again=comes_again, stays=stays)
         if entity_id is not None:
             self._place(entity_id, seen, found)
 
     def _hear_of(self, entity_id: str, process: Process, *, comes_again: bool, stays: bool) -> None:
-        """Remember a parent; `stays` where no slot will be given to the process itself."""
+        """Remember a process that was told of; `stays` where no slot will be given to the one that was seen."""
         found = self._find(entity_id)
         if found is None:
             self._place(entity_id, process, None)
@@ -155,7 +162,7 @@ class Ring:
 
     def _change(self, key: bytes, value: bytes | None) -> None:
         self.changes.append((key, value))
-        self._pending.update(derived(key, value))
+        self._known.update(derived(key, value))
 
     def _head(self) -> int:
         """The slot that was given last, -1 where none was."""
@@ -165,7 +172,9 @@ class Ring:
         return self._last
 
     def _get(self, key: bytes) -> bytes | None:
-        return self._pending[key] if key in self._pending else self._read(key)
+        if key not in self._known:
+            self._known[key] = self._read(key)
+        return self._known[key]
 
     def _key(self, kind: bytes, rest: bytes) -> bytes:
         return bytes((FORMAT,)) + kind + self._host + rest

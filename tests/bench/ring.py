@@ -23,7 +23,6 @@ from unittest import mock
 
 import faust
 import msgspec
-from aiokafka.partitioner import murmur2
 from faust.types import TP
 
 from app.core import ring
@@ -35,6 +34,7 @@ from app.core.new_terms import host_key
 from app.core.ring import Ring
 from app.runtime import store as store_module
 from app.runtime.database import table_options
+from app.runtime.partition import partition_of
 from app.runtime.rules import build_engine, load_rules
 from app.runtime.settings import Settings, load_settings
 from app.runtime.table import LineageTable
@@ -120,7 +120,7 @@ class Fleet:
         """Slots that were given on each host."""
         self.now = time.time_ns()
         self.hosts = [MailHost(number, self.now - _HOUR) for number in range(hosts)]
-        self._places = [(murmur2(host_key(host.id)) & 0x7FFFFFFF) % partitions for host in self.hosts]
+        self._places = [partition_of(host_key(host.id), partitions) for host in self.hosts]
         self._offsets = [0] * partitions
         self._places_of = [TP("bench-lineage-changelog", partition) for partition in range(partitions)]
 
