@@ -59,6 +59,7 @@ class Outcome:
         learning: Terms that would raise an alert if alerts had begun.
         dead_letters: Reasons for which it could not be judged, or not wholly.
         clock: The time by which it was judged, nanoseconds since 1970.
+        family: The host for whose lineages it is kept, if it is an execution of exim4's family that names one.
     """
 
     scanned: bool = False
@@ -67,6 +68,7 @@ class Outcome:
     learning: list[Term] = field(default_factory=list)
     dead_letters: list[str] = field(default_factory=list)
     clock: int | None = field(default=None, compare=False)
+    family: str | None = field(default=None, compare=False)
 
 
 class Unreadable(Exception):  # noqa: N818
@@ -157,9 +159,9 @@ class Oracle:
             fields = self.fields(self.read(record.raw))
         except Unreadable as error:
             return Outcome(dead_letters=[str(error)])
+        outcome = Outcome(family=self.family(fields))
         if not self.matches(fields):
-            return Outcome()
-        outcome = Outcome()
+            return outcome
         terms = self.terms(fields)
         clock = outcome.clock = self.clock(fields, record)
         if not terms:
@@ -219,6 +221,18 @@ class Oracle:
             and "exim4" in self.values(fields, "process.parent.name")
             and not self.is_excluded(self.values(fields, "process.name"))
         )
+
+    def family(self, fields: Fields) -> str | None:
+        """The first host of an execution in which exim4 is process, parent or leader."""
+        exim4 = [
+            value
+            for part in ("", "parent.", "group_leader.", "session_leader.", "entry_leader.")
+            for value in self.values(fields, f"process.{part}name")
+            if value == "exim4"
+        ]
+        started = "start" in self.values(fields, "event.type") and "exec" in self.values(fields, "event.action")
+        hosts = [host for host in self.values(fields, "host.id") if host != ""]
+        return str(hosts[0]) if exim4 and started and hosts else None
 
     def is_excluded(self, names: list[str]) -> bool:
         """Whether one of a process's names is on the list."""

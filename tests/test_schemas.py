@@ -139,7 +139,7 @@ def header_pairs(texts: JsonObject) -> list[tuple[str, bytes]]:
 def made_examples() -> dict[str, JsonObject]:
     """The examples that come out of our own code, and beside each the same with one fault."""
     before = TermRecord(TAKEN_AT - 61 * DAY, TAKEN_AT - 17 * DAY, 4, TAKEN_AT - 17 * DAY, 1, 17)
-    baseline = BaselineRecord(TAKEN_AT - 61 * DAY, 7, TAKEN_AT - 17 * DAY, 1, 17, b"")
+    baseline = BaselineRecord(TAKEN_AT - 61 * DAY, 7, TAKEN_AT - 17 * DAY, 1, 17, 0)
     alert = json.loads(alerts(dumped(event()), before=before, memory=Memory(baseline))[0].value)
     match = header_texts(match_headers(Route("host", b"-"), SOURCE))
     no_host = dumped(event(host={"name": "mx1.example.test", "os": {"type": "linux"}}))

@@ -31,8 +31,8 @@ class BaselineRecord(msgspec.Struct, array_like=True, frozen=True):
         terms: Terms that had not been there before; one that was forgotten and comes again counts again.
         applied_at: When the matches topic took the match that was written last.
         epoch: Which life of which partition of the matches topic `offset` belongs to.
-        offset: The match that was counted last.
-        place: Which of its terms that was. All that came before has been counted.
+        offset: The match that was written last.
+        place: Which of its terms that was. All terms up to there have been counted.
     """
 
     since: int
@@ -90,15 +90,19 @@ def watch(
         since = sighting.clock if known is None else min(known.first_seen, sighting.clock)
         return Watch(Baseline(), _counted(since, 1, sighting, place))
     before = Baseline(record.since, record.terms)
-    comes_again = sighting.taken_at <= record.applied_at
+    reached = (record.offset, record.place)
+    comes_again = (
+        record.epoch == sighting.epoch
+        and (sighting.offset, place) <= reached
+        and sighting.taken_at <= record.applied_at  # offsets that a broker gives again belong to what came later
+    )
     if known is None:
-        counted_last = (record.offset, record.place)
-        if comes_again and record.epoch == sighting.epoch and (sighting.offset, place) <= counted_last:
+        if comes_again:
             return Watch(Baseline(record.since, record.terms - 1) if record.terms > 1 else Baseline(), record)
         return Watch(before, _counted(min(record.since, sighting.clock), record.terms + 1, sighting, place))
     if sighting.clock < record.since or sighting.taken_at - record.applied_at > retention // _REFRESHES:
         since = min(record.since, sighting.clock)
-        return Watch(before, msgspec.structs.replace(record, since=since, applied_at=sighting.taken_at))
+        return Watch(before, record if comes_again else _counted(since, record.terms, sighting, place))
     return Watch(before, record if comes_again else None)  # its changelog record may be missing
 
 

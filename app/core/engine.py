@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from app.core.alert import Alert, Body, Maker, Occurrence, build_alert, build_body, room_for_body
@@ -34,7 +35,7 @@ from app.core.new_terms import (
     host_key,
     terms_of,
 )
-from app.core.process import cut_text, executed, leaders_named, parent
+from app.core.process import cut_text, executed, leader, leader_ids, parent
 from app.core.ring import Ring
 from app.core.rule import Rule, Scope
 from app.core.state_format import StateFormatError
@@ -259,8 +260,8 @@ class Engine:
     def remember(self, examination: Examination, arrival: Arrival, ring: Ring) -> DeadLetter | None:
         """Second step, of a member of the family: put its process and its parent into its host's ring.
 
-        And a leader named exim4, which is mostly the daemon. All its children but queue runs are forks that execute
-        nothing: as nobody's parent it would be forgotten within minutes on a busy host.
+        A leader named exim4 is kept there as well. That is mostly the daemon, whose children are all but queue runs
+        forks of it that execute nothing: as nobody's parent it would be forgotten within minutes on a busy host.
 
         The changes are gathered in the ring, and are to be written.
 
@@ -272,8 +273,11 @@ class Engine:
                 return DeadLetter("internal_error", "a member without event was to be remembered")
             clock = arrival.taken_at if examination.clock is None else examination.clock.time
             clock = min(clock, arrival.taken_at + self.standards.max_future_skew)
-            own, over = executed(examination.event, clock), parent(examination.event, clock)
-            ring.remember(own, over, leaders_named(examination.event, ROOT, clock))
+            above = {
+                entity_id: partial(leader, examination.event, which, clock)
+                for entity_id, which in leader_ids(examination.event, ROOT).items()
+            }
+            ring.remember(executed(examination.event, clock), parent(examination.event, clock), above)
         except StateFormatError:
             raise
         except Exception as error:  # noqa: BLE001 — see examine

@@ -107,18 +107,23 @@ def parent(event: ProcessEvent, clock: int) -> Process | None:
 
 def leaders(event: ProcessEvent, clock: int) -> tuple[Process, ...]:
     """The leaders that the event names, the nearest first; `clock` is the event's time."""
-    found = (_described(event, f"process.{leader}", clock, is_told=True) for leader in LEADERS)
+    found = (leader(event, which, clock) for which in LEADERS)
     return tuple(process for process in found if process.image.name)
 
 
-def leaders_named(event: ProcessEvent, name: str, clock: int) -> tuple[Process, ...]:
-    """The leaders of that name which have an id, the nearest first, each once; `clock` is the event's time."""
+def leader(event: ProcessEvent, which: str, clock: int) -> Process:
+    """One leader, of LEADERS, as the event describes it; `clock` is the event's time."""
+    return _described(event, f"process.{which}", clock, is_told=True)
+
+
+def leader_ids(event: ProcessEvent, name: str) -> dict[str, str]:
+    """The entity ids of the leaders of that name, and with each the nearest leader that it is."""
     found: dict[str, str] = {}
-    for leader in LEADERS:
-        entity_id = event.first(f"process.{leader}.entity_id")
-        if entity_id and event.first(f"process.{leader}.name") == name:
-            found.setdefault(entity_id, leader)
-    return tuple(_described(event, f"process.{leader}", clock, is_told=True) for leader in found.values())
+    for which in LEADERS:
+        entity_id = _text(event, f"process.{which}.entity_id")
+        if entity_id is not None and event.first(f"process.{which}.name") == name:
+            found.setdefault(entity_id, which)
+    return found
 
 
 def ancestor_ids(event: ProcessEvent) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ So whatever was referred to stays for at least as many further slots as half the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -30,6 +30,11 @@ Read = Callable[[bytes], bytes | None]
 
 Entry = tuple[bytes, bytes | None]
 """A key and its value; without a value the key is to be deleted."""
+
+Describe = Callable[[], Process]
+"""Gives a process as an event describes it."""
+
+NO_LEADERS: Final[Mapping[str, Describe]] = {}
 
 _PROCESS, _SLOT, _HEAD = b"P", b"S", b"H"
 _KINDS_AT: Final = 1
@@ -79,8 +84,9 @@ class Ring:
         self._host = _prefixed(host_key(host))
         self._slots = slots
         self._taken_at = taken_at
-        self._known: dict[bytes, bytes | None] = {}  # what was read, and what is going to be there
+        self._known: dict[bytes, bytes | None] = {}  # what was read, and what is going to be written
         self._last: int | None = None
+        self._comes_again = False
         self.changes: list[Entry] = []
         """Records of the changelog, in the order in which they are to be written."""
 
@@ -93,40 +99,45 @@ class Ring:
         found = self._find(entity_id)
         return None if found is None else found.process
 
-    def remember(self, seen: Process, over: Process | None, leaders: Sequence[Process] = ()) -> None:
+    def remember(self, seen: Process, over: Process | None, leaders: Mapping[str, Describe] = NO_LEADERS) -> None:
         """Remember a process whose execution was seen, and what its event tells of those above it. Once for a ring.
 
-        The process is always written, since its last changelog record may be lost; the others where they are not known
-        as well, or are about to be forgotten, or the event comes again.
+        The process is always written, since its last changelog record may be lost; those above it where they are not
+        known as well, or are about to be forgotten, or the event comes again.
 
         Args:
             seen: The process.
             over: Its parent.
-            leaders: Others above it that live on, though they may be nobody's parent.
+            leaders: Leaders that are to be kept, by entity id, each to be described only where it is not known.
         """
         entity_id = seen.entity_id
         found = None if entity_id is None else self._find(entity_id)
-        comes_again = found is not None and self._taken_at <= found.applied_at
-        stays = entity_id is not None and self._has_slot(entity_id, self._head())
-        told = {one.entity_id: one for one in (*leaders, *([] if over is None else [over]))}
-        for told_id, process in told.items():
-            if told_id is not None and told_id != entity_id:
-                self._hear_of(told_id, process, comes_again=comes_again, stays=stays)
+        self._comes_again = found is not None and self._taken_at <= found.applied_at
+        told = {entity_id, None if over is None else over.entity_id}
+        for leader_id, describe in leaders.items():
+            if leader_id not in told:
+                known = self._find(leader_id)
+                self._hear_of(leader_id, describe() if known is None else None, known, entity_id)
+        if over is not None and over.entity_id is not None and over.entity_id != entity_id:
+            self._hear_of(over.entity_id, over, self._find(over.entity_id), entity_id)
         if entity_id is not None:
             self._place(entity_id, seen, found)
 
-    def _hear_of(self, entity_id: str, process: Process, *, comes_again: bool, stays: bool) -> None:
-        """Remember a process that was told of; `stays` where no slot will be given to the one that was seen."""
-        found = self._find(entity_id)
+    def _hear_of(self, entity_id: str, process: Process | None, found: Remembered | None, below: str | None) -> None:
+        """Remember a process above another one, as it is told of or as it is known; `below` is that other's id."""
         if found is None:
-            self._place(entity_id, process, None)
+            if process is not None:
+                self._place(entity_id, process, None)
             return
+        # Where the process below has the latest slot already, none is given away for it.
+        stays = below is not None and self._has_slot(below, self._head())
         is_old = self._taken_at - found.applied_at > _REFRESH
         is_going = not stays and 2 * ((self._head() - found.slot) % self._slots) >= self._slots
         is_going = is_going or not self._has_slot(entity_id, found.slot)
-        if is_old or is_going or merged(found.process, process) != found.process:
-            self._place(entity_id, process, found)
-        elif comes_again:
+        together = found.process if process is None else merged(found.process, process)
+        if is_old or is_going or together != found.process:
+            self._place(entity_id, together, found)
+        elif self._comes_again:
             # As it is: the process that is written after it names the latest slot again.
             self._change(self._key(_PROCESS, _entity(entity_id)), _FORMAT.encode(found))
 

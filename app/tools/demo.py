@@ -24,7 +24,7 @@ from app.errors import BrokerError
 from app.tools.alerts import SeenAlert, read_alerts
 from app.tools.screen import plain, visible
 from app.tools.stage import Stage, embedded_stage, external_stage, worker_process
-from app.tools.story import Cue, Story, load_recording, tell
+from app.tools.story import Cue, Sighting, Story, load_recording, tell
 
 QUIET: Final = 2.0
 """Seconds without an alert, after the story's end and all expected ones, that end the demo."""
@@ -37,10 +37,9 @@ _SEED: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One alert as it is shown: host and process names, and seconds from the record's sending to its arrival."""
+    """One alert as it is shown: what it is about, and seconds from the record's sending to its arrival."""
 
-    host: str
-    process: str
+    sighting: Sighting
     alert: SeenAlert
     latency: float
 
@@ -60,17 +59,20 @@ class Board:
         document = alert.document
         sent = self.sent_at.get(str(document.get("detector", {}).get("record_sha256")), alert.read_at)
         row = Row(
-            str(document.get("host", {}).get("name")),
-            str(document.get("process", {}).get("name")),
+            Sighting(
+                str(document.get("host", {}).get("name")),
+                alert.text("kibana.alert.rule.rule_id"),
+                str(document.get("process", {}).get("name")),
+            ),
             alert,
             alert.read_at - sent,
         )
         self.rows.append(row)
         return row
 
-    def seen(self) -> frozenset[tuple[str, str]]:
-        """The (host name, process name) pairs that alerted."""
-        return frozenset((row.host, row.process) for row in self.rows)
+    def seen(self) -> frozenset[Sighting]:
+        """What alerted."""
+        return frozenset(row.sighting for row in self.rows)
 
 
 def run_demo(brokers: Sequence[str] | None) -> bool:
@@ -91,7 +93,7 @@ def run_demo(brokers: Sequence[str] | None) -> bool:
             console.print(
                 plain(
                     f"one worker ready after {time.monotonic() - begun:.1f} s; playing ordinary mail work of yesterday "
-                    f"on {len({host for host, _ in story.learned})} hosts, then an attack, among other programs' events"
+                    f"on {len({one.host for one in story.learned})} hosts, then an attack, among other programs' events"
                 )
             )
             # The clock moves on while the worker starts: tell the story anew, from now.
@@ -182,6 +184,7 @@ def _table(board: Board) -> Table:
     table = Table(title=f"alerts ({len(board.sent_at)} of {len(board.story.cues)} records sent)", expand=True)
     table.add_column("time", no_wrap=True)
     table.add_column("host", no_wrap=True)
+    table.add_column("rule", no_wrap=True)
     table.add_column("process", style="red", no_wrap=True)
     table.add_column("command line", ratio=1, overflow="ellipsis", no_wrap=True)
     table.add_column("latency", justify="right", no_wrap=True)
@@ -189,8 +192,9 @@ def _table(board: Board) -> Table:
         document = row.alert.document
         table.add_row(
             plain(str(document.get("@timestamp"))[11:19]),
-            plain(row.host.partition(".")[0]),
-            plain(row.process),
+            plain(row.sighting.host.partition(".")[0]),
+            plain(row.sighting.rule),
+            plain(row.sighting.process),
             plain(str(document.get("process", {}).get("command_line"))),
             plain(f"{row.latency * 1000:.0f} ms"),
         )
@@ -199,7 +203,7 @@ def _table(board: Board) -> Table:
 
 def _line(row: Row) -> str:
     reason = row.alert.text("kibana.alert.reason")
-    return visible(f"alert {row.latency * 1000:5.0f} ms  {reason}")
+    return visible(f"alert {row.latency * 1000:5.0f} ms  {row.sighting.rule} {reason}")
 
 
 def _summary(board: Board, console: Console) -> bool:
@@ -207,16 +211,21 @@ def _summary(board: Board, console: Console) -> bool:
     story = board.story
     seen = board.seen()
     console.print(_table(board))
-    console.print(plain(f"{len(story.cues)} records, {len(story.learned)} ordinary programs learned without an alert"))
-    for host, process in sorted(story.expected | seen):
+    console.print(
+        plain(
+            f"{len(story.cues)} records, {len(story.learned)} first sightings of ordinary programs learned "
+            "without an alert"
+        )
+    )
+    for sighting in sorted(story.expected | seen):
         state = (
             "expected and seen"
-            if (host, process) in story.expected & seen
+            if sighting in story.expected & seen
             else "EXPECTED, NOT SEEN"
-            if (host, process) in story.expected
+            if sighting in story.expected
             else "SEEN, NOT EXPECTED"
         )
-        console.print(plain(f"  {host} {process}: {state}"))
+        console.print(plain(f"  {' '.join(sighting)}: {state}"))
     agree = seen == story.expected and len(board.rows) == len(story.expected)
     console.print(
         plain(

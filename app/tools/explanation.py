@@ -32,9 +32,18 @@ _NAMED = ("@timestamp", "host.id", "host.name", "process.parent.name", "process.
 _ARGS = 16
 
 
+class _Baseline(msgspec.Struct):
+    rule: JsonObject | None = None
+
+
+class _Detector(msgspec.Struct):
+    baseline: _Baseline
+
+
 class _Made(msgspec.Struct):
     """What is read of an alert; the rest may hold numbers that no decoder takes."""
 
+    detector: _Detector
     reason: str = msgspec.field(name="kibana.alert.reason")
 
 
@@ -114,6 +123,10 @@ def state_fields(record: TermRecord | None, clock: int) -> JsonObject | None:
         "last_seen": format_time(record.last_seen),
         "count": record.count,
     }
+    if record.executable is not None:
+        fields["executable"] = record.executable
+    if record.sha256 is not None:
+        fields["sha256"] = record.sha256.hex()
     if clock >= record.last_seen:
         fields["ago"] = format_duration(clock - record.last_seen)
     return fields
@@ -168,14 +181,17 @@ def _term_fields(outcome: Outcome, engine: Engine, examination: Examination, sub
     }
     if before is None and outcome.record is not None:
         fields["forgotten"] = state_fields(outcome.record, clock.time)
-    if outcome.baseline is not None:
+    if outcome.judgement.alert is not None:
+        made = _MADE.decode(outcome.judgement.alert.value)
+        fields["reason"] = made.reason
+        if made.detector.baseline.rule is not None:
+            fields["baseline"] = made.detector.baseline.rule
+    elif outcome.baseline is not None:
         fields["baseline"] = {
             "terms": outcome.baseline.terms,
             "watched_since": format_time(outcome.baseline.since),
             "watched_for": format_duration(max(0, clock.time - outcome.baseline.since)),
         }
-    if outcome.judgement.alert is not None:
-        fields["reason"] = _MADE.decode(outcome.judgement.alert.value).reason
     if outcome.look_up is NOTHING and examination.event is not None:
         # It is judged apart from the host's processes: by what the event itself says.
         fields |= descent_fields(examination.event, clock.time, NOTHING)

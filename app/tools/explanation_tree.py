@@ -139,7 +139,8 @@ def _clock(clock: JsonObject) -> str:
 
 def _state(state: JsonObject) -> str:
     ago = f" ({state['ago']} before)" if "ago" in state else ""
-    return f"first seen {state['first_seen']}, last seen {state['last_seen']}{ago}, {state['count']} times"
+    program = "".join(f", {name} {state[name]}" for name in ("executable", "sha256") if name in state)
+    return f"first seen {state['first_seen']}, last seen {state['last_seen']}{ago}, count {state['count']}{program}"
 
 
 def _baseline(baseline: JsonObject) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -40,12 +40,12 @@ class Phase:
 class Recording:
     """The recording: its events in order, its phases, and the alerts that were worked out by hand from the trace.
 
-    `first_seen` maps the line of each event that shows a program for the first time to that program's name.
+    `first_seen` holds, by line, what raises an alert by a rule that knows nothing yet: (rule id, process name).
     """
 
     events: tuple[JsonObject, ...]
     phases: tuple[Phase, ...]
-    first_seen: dict[int, str]
+    first_seen: dict[int, list[tuple[str, str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,14 @@ MAIL_HOSTS: Final = (
 )
 
 
+class Sighting(NamedTuple):
+    """The first time that a rule sees a program on a host: host name, rule id, process name."""
+
+    host: str
+    rule: str
+    process: str
+
+
 @dataclass(frozen=True, slots=True)
 class Cue:
     """A record to send `at` seconds after the story's beginning, by the key of its host."""
@@ -79,12 +87,12 @@ class Cue:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What is played, when the attack begins, and the (host name, process name) pairs that must alert."""
+    """What is played, when the attack begins, which alerts must come, and which first sightings must stay silent."""
 
     cues: tuple[Cue, ...]
     attack_at: int
-    expected: frozenset[tuple[str, str]]
-    learned: frozenset[tuple[str, str]]
+    expected: frozenset[Sighting]
+    learned: frozenset[Sighting]
 
 
 def load_recording() -> Recording:
@@ -93,7 +101,10 @@ def load_recording() -> Recording:
     events = tuple(map(msgspec.json.decode, (place / "events.ndjson").read_bytes().splitlines()))
     phases = msgspec.json.decode((place / "phases.json").read_bytes(), type=tuple[Phase, ...])
     expected: Any = msgspec.json.decode((place / "expected-alerts.json").read_bytes())
-    return Recording(events, phases, {alert["line"]: alert["process_name"] for alert in expected["alerts"]})
+    first_seen: dict[int, list[tuple[str, str]]] = {}
+    for alert in expected["alerts"]:
+        first_seen.setdefault(alert["line"], []).append((alert["rule"], alert["process_name"]))
+    return Recording(events, phases, first_seen)
 
 
 def tell(recording: Recording, begin: int, random: Random, hosts: Sequence[MailHost] = MAIL_HOSTS) -> Story:
@@ -133,9 +144,9 @@ def tell(recording: Recording, begin: int, random: Random, hosts: Sequence[MailH
     )
 
 
-def _seen_first(recording: Recording, lines: Sequence[int], hosts: Sequence[MailHost]) -> frozenset[tuple[str, str]]:
-    names = [recording.first_seen[line] for line in lines if line in recording.first_seen]
-    return frozenset((host.name, name) for host in hosts for name in names)
+def _seen_first(recording: Recording, lines: Sequence[int], hosts: Sequence[MailHost]) -> frozenset[Sighting]:
+    seen = [one for line in lines for one in recording.first_seen.get(line, ())]
+    return frozenset(Sighting(host.name, *one) for host in hosts for one in seen)
 
 
 def _cue(event: JsonObject, host: MailHost, at: float, shift: int) -> Cue:

@@ -35,11 +35,12 @@ _DELETE_S: Final = 30.0
 
 
 RECORDING: Final = tuple(EVENTS.read_bytes().splitlines())
-RECORDED_MATCHES: Final = 7
+RECORDED_MATCHES: Final = 58
+"""Records of the recording that are forwarded: what a rule matches, and all other executions of exim4's family."""
 
 
 class Source(NamedTuple):
-    """A topic that is ready: its name, its records, and how many of them match, markers included."""
+    """A topic that is ready: its name, its records, and how many of them are forwarded, markers included."""
 
     topic: str
     events: int

@@ -38,7 +38,6 @@ from app.runtime.partition import partition_of
 from app.runtime.rules import build_engine, load_rules
 from app.runtime.settings import Settings, load_settings
 from app.runtime.table import LineageTable
-from app.runtime.table_kind import lineage
 from tests.bench import machine
 from tests.bench.family import EXECUTIONS_A_MAIL, EXECUTIONS_AN_HOUR, MailHost
 from tests.bench.measuring import resident
@@ -102,7 +101,7 @@ class Fleet:
         """
         settings: Settings = load_settings(partitions=partitions, lineage_slots=slots)
         app = faust.App("bench", datadir=str(folder), store="rocksdb://")
-        self.table = LineageTable(app, lineage(slots), partitions=partitions, options=table_options(settings))
+        self.table = LineageTable(app, partitions=partitions, options=table_options(settings))
         store = self.table.store
         store.give({partition: store.databases.open(partition) for partition in range(partitions)})
         self.engine: Engine = build_engine(

@@ -55,7 +55,12 @@ _CHANGELOG: Final = {
     "min.cleanable.dirty.ratio": "0.3",
     "delete.retention.ms": "10000",
 }
-_SETTINGS: Final = {"SESSION_TIMEOUT": "30s", "FETCH_MAX_WAIT": "500"}
+_SETTINGS: Final = {
+    "SESSION_TIMEOUT": "30s",
+    "FETCH_MAX_WAIT": "500",
+    # RocksDB's caches and write buffers grow until they are full. At 8 MiB each that takes longer than such a run.
+    "TABLE_CACHE_BYTES": str(_MEBIBYTE),
+}
 
 
 class Point(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from app.runtime.settings import PACKAGED_RULES
 from tests.broker.hostile import LARGEST_VALUE, Case, cases
 from tests.broker.installation import Installation
 from tests.broker.records import Outgoing
@@ -83,7 +84,10 @@ class Run:
 def run(kafka: Kafka | GivenKafka) -> Iterator[Run]:
     """One worker over everything hostile at once, in the source topic and in the matches topic."""
     hostile = cases()
-    with Installation(kafka.brokers, f"bad-input-{uuid.uuid4().hex[:8]}").create() as installation:
+    prefix = f"bad-input-{uuid.uuid4().hex[:8]}"
+    # The cases say what one rule makes of them.
+    rules = {"RULES": str(PACKAGED_RULES / "exim4_child.toml")}
+    with Installation(kafka.brokers, prefix, settings=rules).create() as installation:
         positions = installation.play(Outgoing(None, case.value, (), number % 4) for number, case in enumerate(hostile))
         garbage = installation.send("matches", [*GARBAGE.values(), _garbage(None), _garbage(b"exim4")])
         worker = installation.worker()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from app.runtime.settings import PACKAGED_RULES
 from tests.broker.installation import PARTITIONS, Installation
 from tests.broker.records import Outgoing, read_topic
 from tests.event_strategies import histories
@@ -35,7 +36,8 @@ Position = tuple[str, int, int]
 
 def test_worker_agrees_with_the_oracle(kafka: Kafka | GivenKafka, topic_prefix: str) -> None:
     """In one run over many histories, verdicts follow from each matches partition in the order of its log."""
-    with Installation(kafka.brokers, topic_prefix).create() as installation:
+    rules = {"RULES": str(PACKAGED_RULES / "exim4_child.toml")}
+    with Installation(kafka.brokers, topic_prefix, settings=rules).create() as installation:
         installation.play(Outgoing(None, raw(event(host="future", time=time)), (), 0) for time in _FUTURE)
         installation.play(
             Outgoing(None, value, (), number % PARTITIONS) for number, value in enumerate(_random_records())
@@ -85,7 +87,7 @@ def _examined(record: records.Record) -> Outcome:
 
 
 def _forwarded(examined: dict[Position, Outcome]) -> Counter[tuple[Position, bytes | None]]:
-    """The matches that the first step must write: one for each host of a record."""
+    """What the first step must forward: one for each host of a match, and each member of exim4's family to its host."""
     return Counter((place, key) for place, outcome in examined.items() for key in _hosts(outcome))
 
 
@@ -116,7 +118,8 @@ def _alerted(
 
 def _hosts(outcome: Outcome) -> dict[bytes | None, str]:
     """A record's hosts by the key that leads to each."""
-    return {_key(host): host for host, _ in (*outcome.new, *outcome.known)}
+    family = () if outcome.family is None else (outcome.family,)
+    return {_key(host): host for host in (*(host for host, _ in (*outcome.new, *outcome.known)), *family)}
 
 
 def _key(host: str) -> bytes:

@@ -40,11 +40,11 @@ def test_missing_and_unknown_terms_are_found() -> None:
 def test_each_difference_of_a_baseline_is_found() -> None:
     """It counts every term once, whatever was replayed."""
     key = host_baseline_key("a-rule", ("host.id",), "mail01")
-    due = BaselineRecord(10, 3, 20, 1, 5, b"digest")
-    others = (due, BaselineRecord(10, 3, 99, 2, 0, b"other"), BaselineRecord(10, 4, 20, 1, 5, b"digest"))
+    due = BaselineRecord(10, 3, 20, 1, 5, 0)
+    others = (due, BaselineRecord(10, 3, 99, 2, 0, 1), BaselineRecord(10, 4, 20, 1, 5, 0))
     wrong = [
         len(wrong_state({key: due}, folded([Entry(0, key, encode_baseline(one))], term_of), whole=True))
-        for one in (*others, BaselineRecord(9, 3, 20, 1, 5, b"digest"))
+        for one in (*others, BaselineRecord(9, 3, 20, 1, 5, 0))
     ]
     assert [0, 0, 1, 1] == wrong
 

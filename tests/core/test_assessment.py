@@ -91,6 +91,7 @@ def test_busybox_is_the_applet_it_is_called_as(path: str, args: list[str], progr
         (["bash", "-x", "-lc", "id"], ["interpreter", "inline_code"]),
         (["perl", "-MMIME::Base64", "report.pl"], ["interpreter"]),
         (["perl", "-ne", "print"], ["interpreter", "inline_code"]),
+        (["python3", "-u"], ["interpreter"]),
         (["perl", "-eprint 1"], ["interpreter", "inline_code"]),
         (["python3.11", "-Ic", "print(1)"], ["interpreter", "inline_code"]),
         (["php8.2", "-r", "echo 1;"], ["interpreter", "inline_code"]),

@@ -312,6 +312,19 @@ def test_lost_records_are_handed_over_again(events: list[Event], slots: int, dat
         assert ids == other.names(last.host, ids, last.taken_at)
 
 
+def test_parent_that_a_replay_begins_before_is_handed_over_again() -> None:
+    """A replay of earlier events must not make later ones look as if they came for the first time."""
+    worker = Worker(8)
+    events = [Event("h", "child"), Event("h", "child", "parent", NOW + 1)]
+    for one in events:
+        worker.take(one)
+    worker.changelog.clear()
+    for one in events:
+        worker.take(one)
+
+    assert {"parent"} == Worker(8, rebuilt(worker.changelog)).names("h", ["parent"], NOW + 1)
+
+
 @settings(deadline=None)
 @given(_EVENTS, st.lists(_SLOTS, min_size=1, max_size=4), st.data())
 def test_ring_stays_sound_under_crashes_and_other_sizes(

@@ -163,14 +163,20 @@ def _abridged(chunks: Iterable[tuple[Moment, ...]]) -> Iterator[tuple[Moment, ..
             yield chunk
 
 
-def converted(trace: Sequence[Record], host: Host) -> tuple[list[str], list[Phase]]:
-    """Make the events, one line of JSON each, and the scenes that they fall into."""
+def converted(trace: Sequence[Record], host: Host, *, whole: bool = False) -> tuple[list[str], list[Phase]]:
+    """Make the events, one line of JSON each, and the scenes that they fall into.
+
+    Args:
+        trace: What was recorded.
+        host: Facts about the recorded system.
+        whole: Leave nothing out.
+    """
     moments = list(Table(host.programs, trace[0].at_ns - BEFORE_THE_TRACE_NS).moments(trace))
     marks = [(moment.at_ns, mark) for moment in moments if (mark := _mark(moment))]
     stagehands = {moment.process.pid for moment in moments if _mark(moment)}
     first_ns, last_ns = marks[0][0], marks[-1][0]
     shown = [m for m in moments if first_ns < m.at_ns < last_ns and m.process.pid not in stagehands]
-    chunks = list(_abridged(merged(shown)))
+    chunks = merged(shown) if whole else list(_abridged(merged(shown)))
     lines = [
         json.dumps(document(number, chunk, host), ensure_ascii=False, separators=(",", ":"))
         for number, chunk in enumerate(chunks, 1)

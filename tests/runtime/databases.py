@@ -40,7 +40,7 @@ def processes(host: str, numbers: Iterable[int], slots: int, applied_at: int) ->
     changes: list[Entry] = []
     for number in numbers:
         ring = Ring(table.get, host, slots, applied_at)
-        ring.saw(Process(f"entity-{number}", (Image(applied_at, "sh"),)))
+        ring.remember(Process(f"entity-{number}", (Image(applied_at, "sh"),)), None)
         changes += ring.changes
         table.update(one for change in ring.changes for one in derived(*change))
     return changes

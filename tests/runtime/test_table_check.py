@@ -123,8 +123,7 @@ def test_baselines_stand_among_terms(tmp_path: Path) -> None:
     keys = [host_baseline_key("a-rule", ("host.id",), f"host-{number}") for number in range(2)]
     ages = (KEEP, KEEP + 1)
     kept, old = (
-        (key, encode_baseline(BaselineRecord(1, 2, NOW - age, 3, 4, b"digest")))
-        for key, age in zip(keys, ages, strict=True)
+        (key, encode_baseline(BaselineRecord(1, 2, NOW - age, 3, 4, 0))) for key, age in zip(keys, ages, strict=True)
     )
     databases = databases_in(tmp_path)
     fill(databases, 0, [kept, old, NEWEST])

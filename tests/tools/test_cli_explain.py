@@ -74,6 +74,7 @@ def test_a_known_term_says_when_it_was_seen(run: Run) -> None:
         "first_seen": "2026-01-05T08:00:00.000Z",
         "last_seen": "2026-01-05T08:00:00.000Z",
         "count": 1,
+        "executable": "/usr/bin/sh",
         "ago": "1 d 1 h",
     } == term["state"]
     assert "1 matches in old.ndjson" == document["compared_with"]

@@ -7,10 +7,13 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
+from rich.console import Console
 
 from app.core.alert import Alert
 from app.core.document import encode_document
@@ -29,9 +32,10 @@ from app.tools.explain_alert import CarriedAlert
 from app.tools.explanation import explain
 from app.tools.explanation_tree import tree_of
 from app.tools.history import History
+from tests.core.rules import RULE_FILE
 from tests.event_strategies import NOW, records, time_text
 from tests.events import event, raw
-from tests.oracle import DAY, WINDOW
+from tests.oracle import DAY, SECOND, WINDOW
 from tests.runtime.test_steps import Recorder
 from tests.tools.test_screen import acts
 
@@ -219,8 +223,7 @@ def assert_grounds(term: JsonObject, document: JsonObject, alert: JsonObject) ->
     before = detector["baseline"].get("term", {})
     names = ("first_seen", "last_seen", "count")
     assert {name: before.get(name) for name in names} == {name: state.get(name) for name in names}
-    known = term.get("baseline", {"terms": 0})
-    assert detector["baseline"]["rule"] == known
+    assert detector["baseline"]["rule"] == term["baseline"]
 
 
 @settings(max_examples=60, deadline=None)
@@ -274,17 +277,49 @@ def test_histories_bring_every_verdict() -> None:
     assert {"new", "known", "event", "leader", "seen", "unknown"} <= set(+seen)
 
 
+def test_what_the_changelog_may_have_dropped_counts_as_forgotten() -> None:
+    """A record that was applied too long ago is shown, and is not what the term is compared with."""
+    history, value = History(_ENGINE), raw(event())
+    source = SourcePosition("events", 0, 0, None)
+    explain(_ENGINE, history, subject(value, source, 0), NOW, "nothing")
+    for key, record in history.terms.items():
+        old = replace(record, applied_at=NOW - _ENGINE.standards.retention - SECOND)
+        history.terms[key] = old
+    (term,) = terms(explained(history, subject(value, source, 1)))
+
+    assert ("new", None, 1) == (term["verdict"], term["state"], term["forgotten"]["count"])
+
+
+def test_a_field_that_holds_an_object_is_said(tmp_path: Path) -> None:
+    """`field:*` takes an object for a value; there is no text of it to show."""
+    file = tmp_path / "rule.toml"
+    file.write_text(RULE_FILE.replace("process.parent.name:exim4", "process.parent.name:exim4 and process.tty:*"))
+    judging = build_engine(
+        load_rules([file]), max_alert_bytes=1 << 20, max_future_skew="5m", alert_from=None, learn_until=None
+    )
+    value = raw(event(process__tty={"columns": 80}))
+    document = explain(judging, History(judging), subject(value, SourcePosition("e", 0, 0, None), 0), NOW, "nothing")
+    (clause,) = [one for one in document["rules"][0]["clauses"] if one["clause"] == "process.tty:*"]
+
+    assert (True, {"process.tty": []}, ["process.tty"]) == (clause["result"], clause["values"], clause["objects"])
+    assert any("an object" in line for line in printed(document))
+
+
+def printed(document: JsonObject) -> list[str]:
+    """The lines of a document's tree."""
+    console = Console(width=10_000, force_terminal=False)
+    with console.capture() as captured:
+        console.print(tree_of(document))
+    return captured.get().splitlines()
+
+
 def test_nothing_of_an_event_acts_on_a_terminal() -> None:
     """Names, arguments and values with control characters are spelled out in the tree."""
-    from rich.console import Console
-
     bad = "sh\x1b]0;owned\x07\u202e\n"
     value = raw(event(bad, process__args=[bad, "-c", bad], process__executable=f"/tmp/{bad}", host=bad))
     source = SourcePosition("events", 0, 0, None)
     document = explain(_ENGINE, History(_ENGINE), subject(value, source, 0), NOW, "nothing")
-    console = Console(width=10_000, force_terminal=False)
-    with console.capture() as captured:
-        console.print(tree_of(document))
+    text = "".join(printed(document))
 
-    assert "sh\\u001b]0;owned\\u0007\\u202e\\u000a" in captured.get()
-    assert not acts(captured.get().replace("\n", ""))
+    assert "sh\\u001b]0;owned\\u0007\\u202e\\u000a" in text
+    assert not acts(text)
