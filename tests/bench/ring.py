@@ -117,6 +117,7 @@ class Fleet:
         self.executions = 0
         self.given: list[int] = [0] * hosts
         """Slots that were given on each host."""
+        self._last = [b""] * hosts
         self.now = time.time_ns()
         self.hosts = [MailHost(number, self.now - _HOUR) for number in range(hosts)]
         self._places = [partition_of(host_key(host.id), partitions) for host in self.hosts]
@@ -153,7 +154,10 @@ class Fleet:
             self.sizes.value_bytes += len(change.value or b"")
             self.sizes.processes += change.value is not None
             self.sizes.tombstones += change.value is None
-            self.given[number] += change.value is not None
+            if change.value is not None:
+                _, _, (_, slot) = ring.derived(change.key, change.value)
+                self.given[number] += slot != self._last[number]
+                self._last[number] = slot or b""
         self.executions += 1
 
     def daemons(self) -> int:
