@@ -206,42 +206,6 @@ def derived(key: bytes, value: bytes | None) -> list[Entry]:
     return [(key, value), (start + _SLOT + host + slot, entity), (start + _HEAD + host, slot)]
 
 
-def is_stray(key: bytes, value: bytes, read: Read, slots: int, now: int, keep: int) -> bool:
-    """Whether nothing leads to an entry any more, so that it can be deleted.
-
-    Args:
-        key: Its key.
-        value: Its value.
-        read: What the same database holds.
-        slots: Processes that are remembered of a host.
-        now: The present, nanoseconds since 1970.
-        keep: How long after it was last referred to a process may still be asked for, in nanoseconds.
-
-    Raises:
-        StateFormatError: It has a format that is not known here, or its bytes are broken.
-    """
-    kind = key[_KINDS_AT : _KINDS_AT + 1]
-    host, rest = _split(key)
-    start = key[:_KINDS_AT]
-    if kind == _PROCESS:
-        found = _PLACE.decode(value)
-        holder = read(start + _SLOT + host + _slot(found.slot))
-        return found.slot >= slots or now - found.applied_at > keep or holder != rest
-    slot = rest if kind == _SLOT else value
-    occupant = read(start + _PROCESS + host + value) if kind == _SLOT else _occupant(start, host, slot, read)
-    if occupant is None:
-        return True
-    found = _PLACE.decode(occupant)
-    if now - found.applied_at > keep:
-        return True
-    return kind == _SLOT and (found.slot >= slots or slot != _slot(found.slot))
-
-
-def _occupant(start: bytes, host: bytes, slot: bytes, read: Read) -> bytes | None:
-    entity = read(start + _SLOT + host + slot)
-    return None if entity is None else read(start + _PROCESS + host + entity)
-
-
 def applied_at(key: bytes, value: bytes) -> int | None:
     """When an entry was last referred to, nanoseconds since 1970; None for one that is derived."""
     return _PLACE.decode(value).applied_at if key[_KINDS_AT : _KINDS_AT + 1] == _PROCESS else None

@@ -10,13 +10,54 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from app.core import ring as ring_module
 from app.core.duration import DAY
 from app.core.process import Image, Process
-from app.core.ring import RETENTION, Entry, Remembered, Ring, applied_at, derived, is_stray
+from app.core.ring import RETENTION, Entry, Read, Remembered, Ring, applied_at, derived
 from app.core.state_format import FORMAT, StateFormatError
 
 NOW = 10**18
 DATABASE = dict[bytes, bytes]
+
+
+def is_stray(key: bytes, value: bytes, read: Read, slots: int, now: int, keep: int) -> bool:
+    """Whether nothing leads to an entry any more, so that it can be deleted.
+
+    Args:
+        key: Its key.
+        value: Its value.
+        read: What the same database holds.
+        slots: Processes that are remembered of a host.
+        now: The present, nanoseconds since 1970.
+        keep: How long after it was last referred to a process may still be asked for, in nanoseconds.
+
+    Raises:
+        StateFormatError: It has a format that is not known here, or its bytes are broken.
+    """
+    kind = key[ring_module._KINDS_AT : ring_module._KINDS_AT + 1]
+    host, rest = ring_module._split(key)
+    start = key[: ring_module._KINDS_AT]
+    if kind == ring_module._PROCESS:
+        found = ring_module._PLACE.decode(value)
+        holder = read(start + ring_module._SLOT + host + ring_module._slot(found.slot))
+        return found.slot >= slots or now - found.applied_at > keep or holder != rest
+    slot = rest if kind == ring_module._SLOT else value
+    occupant = (
+        read(start + ring_module._PROCESS + host + value)
+        if kind == ring_module._SLOT
+        else _occupant(start, host, slot, read)
+    )
+    if occupant is None:
+        return True
+    found = ring_module._PLACE.decode(occupant)
+    if now - found.applied_at > keep:
+        return True
+    return kind == ring_module._SLOT and (found.slot >= slots or slot != ring_module._slot(found.slot))
+
+
+def _occupant(start: bytes, host: bytes, slot: bytes, read: Read) -> bytes | None:
+    entity = read(start + ring_module._SLOT + host + slot)
+    return None if entity is None else read(start + ring_module._PROCESS + host + entity)
 
 
 def process(entity_id: str | None, name: str = "sh", clock: int = 1, *, is_told: bool = False) -> Process:
@@ -32,6 +73,7 @@ class Event:
     seen: str
     over: str | None = None
     taken_at: int = NOW
+    leader: str | None = None
 
 
 @dataclass
@@ -45,7 +87,10 @@ class Worker:
     def take(self, event: Event) -> None:
         """Remember an event's processes."""
         ring = Ring(self.database.get, event.host, self.slots, event.taken_at)
-        ring.remember(process(event.seen), None if event.over is None else process(event.over, is_told=True))
+        over = None if event.over is None else process(event.over, is_told=True)
+        leader = event.leader
+        leaders = {} if leader is None else {leader: lambda: process(leader, "exim4", is_told=True)}
+        ring.remember(process(event.seen), over, leaders)
         apply(self.database, ring.changes)
         self.changelog += ring.changes
 
@@ -94,8 +139,9 @@ def _nothing(_: bytes) -> None:
 
 _IDS = st.sampled_from(["", "a", "b", "c", "d", "e", "f", "é" * 100, "x" * 129, "x" * 128, "\x00", "sha256:"])
 _HOSTS = st.sampled_from(["h", "hh", "h\x00", "", "é", "h" * 2000, "h" * 2001])
-_EVENTS = st.lists(st.builds(Event, _HOSTS, _IDS, st.none() | _IDS, st.integers(NOW, NOW + 3)), max_size=30)
-_ONE_HOST = st.lists(st.builds(Event, st.just("h"), _IDS, st.none() | _IDS, st.integers(NOW, NOW + 3)), max_size=40)
+_TIMES = st.integers(NOW, NOW + 3)
+_EVENTS = st.lists(st.builds(Event, _HOSTS, _IDS, st.none() | _IDS, _TIMES, st.none() | _IDS), max_size=30)
+_ONE_HOST = st.lists(st.builds(Event, st.just("h"), _IDS, st.none() | _IDS, _TIMES, st.none() | _IDS), max_size=40)
 _SLOTS = st.integers(1, 6)
 
 
@@ -149,7 +195,7 @@ def test_host_never_has_more_processes_than_slots(events: list[Event], slots: in
         hosts = {event.host for event in events}
         assert len(held(worker.database)) <= slots * len(hosts)
         for host in hosts:
-            ids = {name for event in events for name in (event.seen, event.over) if name is not None}
+            ids = {name for event in events for name in (event.seen, event.over, event.leader) if name is not None}
             assert len(worker.names(host, ids)) <= slots
 
 
@@ -231,6 +277,15 @@ def test_daemon_that_is_referred_to_never_goes(slots: int) -> None:
         assert {"daemon", f"child{n}"} == worker.names("h", ["daemon", f"child{n}"], NOW + n)
 
 
+def test_leader_that_is_referred_to_never_goes() -> None:
+    """A daemon whose deliveries start all programs is nobody's parent in their events, and leads their sessions."""
+    worker = Worker(4)
+    for n in range(20):
+        worker.take(Event("h", f"child{n}", f"delivery{n}", NOW + n, "daemon"))
+
+        assert {"daemon", f"child{n}"} == worker.names("h", ["daemon", f"child{n}"], NOW + n)
+
+
 def test_daemon_without_children_for_days_is_refreshed_in_time() -> None:
     """A day after its last record it is written again, long before the changelog forgets it."""
     worker = Worker(4096)
@@ -259,17 +314,17 @@ def test_known_parent_is_not_written_again() -> None:
 def test_same_event_again_changes_no_answer(events: list[Event], slots: int) -> None:
     """A redelivery right away writes its records again, and moves and forgets nothing."""
     worker = Worker(slots)
-    ids = {name for event in events for name in (event.seen, event.over) if name is not None}
+    ids = {name for event in events for name in (event.seen, event.over, event.leader) if name is not None}
     for one in events:
         worker.take(one)
         before, answers = dict(worker.database), worker.names(one.host, ids, one.taken_at)
         written = len(worker.changelog)
         worker.take(one)
         assert answers == worker.names(one.host, ids, one.taken_at)
-        if slots > 2:  # in a smaller one parent and process take turns
+        if slots > 3:  # in a smaller one leader, parent and process take turns
             assert before == worker.database
         keys = [key for key, value in worker.changelog[written:] if value is not None]
-        assert (1 if one.over in (None, one.seen) else 2) == len(keys)
+        assert len({one.seen, one.over, one.leader} - {None}) == len(keys)
 
 
 def test_many_executions_of_one_process_push_out_no_others() -> None:
