@@ -168,7 +168,7 @@ class Settings(BaseSettings):
         8_388_608,
         description="RocksDB's block cache for each partition of each table; its write buffers take as much.",
     )
-    lineage_slots: Annotated[int, Field(ge=1, le=65_536)] = Field(
+    lineage_slots: Annotated[int, Field(ge=16, le=65_536)] = Field(
         SLOTS, description="Processes that are remembered of each host, to tell the lineage of later ones."
     )
     sieve: bool = Field(

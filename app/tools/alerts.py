@@ -35,6 +35,15 @@ class SeenAlert:
         """A field of ours as text, "" where it is missing."""
         return str(self.document.get(field, ""))
 
+    @property
+    def assessment(self) -> tuple[str, str]:
+        """Level and score of the execution, "" where they are missing."""
+        detector = self.document.get("detector")
+        found = detector.get("assessment") if isinstance(detector, dict) else None
+        if not isinstance(found, dict):
+            return "", ""
+        return str(found.get("level", "")), str(found.get("score", ""))
+
 
 def read_alerts(
     link: Mapping[str, str | int], topic: str, start: Literal["earliest", "latest"], idle: float | None = None
@@ -106,12 +115,14 @@ def tail(
 
 
 def summary_line(alert: SeenAlert) -> Text:
-    """An alert in one line: when, how severe, which rule, why."""
+    """An alert in one line: when, how severe its rule is, what its execution scores, which rule, why."""
     severity = alert.text("kibana.alert.severity")
+    level, score = alert.assessment
     return Text(" ").join(
         (
             plain(alert.text("kibana.alert.original_time"), "dim"),
             plain(f"{severity:8}", SEVERITY_STYLE.get(severity, "")),
+            plain(f"{score:>3}", SEVERITY_STYLE.get(level, "")),
             plain(alert.text("kibana.alert.rule.rule_id"), "cyan"),
             plain(alert.text("kibana.alert.reason")),
         )

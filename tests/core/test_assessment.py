@@ -18,6 +18,7 @@ from app.core.execution import MAX_ARGS, MAX_TEXT
 from app.core.lineage import Relation
 from app.core.programs import kind_of, program_of
 from tests.events import event, raw
+from tests.readme_part import README, written
 
 
 def weighed(*args: str, path: str = "", depth: int | None = 1, **fields: Any) -> Assessment:
@@ -281,3 +282,11 @@ def test_the_worst_arguments_are_looked_at_in_part(text: str) -> None:
         assert "inline_code" in {reason.code for reason in result.reasons}
         assert len(encode_document(result.document())) < 12_288
     assert (256, 32_768) == (MAX_ARGS, MAX_TEXT)
+
+
+def test_readme_shows_the_table() -> None:
+    """It is the one that scores."""
+    readme = README.read_text(encoding="utf-8")
+    begin, end = "<!-- assessment: begin -->", "<!-- assessment: end -->"
+
+    assert readme == written(readme, begin, end, markdown_table())
