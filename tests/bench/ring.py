@@ -193,6 +193,11 @@ class Fleet:
 _EVENT: Final = SimpleNamespace(message=SimpleNamespace(partition=0))
 
 
+def _current_event() -> SimpleNamespace:
+    """In Faust's place; a mock would keep every call."""
+    return _EVENT
+
+
 @contextmanager
 def _processing(partition: int) -> Iterator[None]:
     """While an event of that partition is processed, which is what the table asks Faust for."""
@@ -207,7 +212,7 @@ def run(folder: Path, hosts: int, slots: int, turns: int, partitions: int) -> tu
         The looks, what was written for the changelog, and slots that an execution takes.
     """
     fleet = Fleet(folder, hosts, slots, partitions)
-    with mock.patch.object(store_module, "current_event", return_value=_EVENT):
+    with mock.patch.object(store_module, "current_event", _current_event):
         fleet.start_daemons()
         looks = []
         for number in range(1, turns * _LOOKS_A_TURN + 1):
