@@ -1,10 +1,10 @@
 """`make soak-family`: one worker, a thousand busy mail servers, small rings that turn again and again.
 
-First the worker's greatest rate of family executions, sent at once; then a steady stream at 2,778
-executions a second (10,000 an hour on each of 1,000 hosts) or at 80 % of that rate, whichever is less. Watched are
-memory, lag, the data directory and the lineage's changelog on the broker, whose segments are made small here, so that
-compaction acts within the run. MINUTES (10), RATE (2778), HOSTS (1000), SLOTS (128) and BURST (40000) in the
-environment. Writes build/bench/soak-family.json, and fails if anything grew by more than 5 % in the second half, and by more than 1 MiB.
+First the worker's greatest rate of family executions, sent at once; then a steady stream at 2,778 executions a second
+(10,000 an hour on each of 1,000 hosts) or at 80 % of that rate, whichever is less. Watched are memory, lag, the data
+directory and the lineage's changelog on the broker, whose segments are made small here, so that compaction acts within
+the run. MINUTES (10), RATE (2778), HOSTS (1000), SLOTS (128) and BURST (40000) in the environment. Writes
+build/bench/soak-family.json, and fails if anything grew in the second half by more than 5 % and more than 1 MiB.
 """
 
 from __future__ import annotations
@@ -249,7 +249,8 @@ def main() -> int:
         f"{minutes} minutes at {sent / seconds:,.0f} executions/s of {hosts:,} hosts with {slots} slots, "
         f"{sent / hosts:,.0f} on each: in the second half memory grew by {grown['resident_bytes']:.1%}, the data "
         f"directory by {grown['data_bytes']:.1%}, the changelog by {grown['changelog_bytes']:.1%} (allowed: "
-        f"{MAX_GROWTH:.0%}, and 1 MiB in any case); {statistics.median(lags):,.0f} events behind in the median, {max(lags):,} at most"
+        f"{MAX_GROWTH:.0%}, and 1 MiB in any case); {statistics.median(lags):,.0f} events behind in the "
+        f"median, {max(lags):,} at most"
     )
     FILE.parent.mkdir(parents=True, exist_ok=True)
     found = {"machine": machine.facts(), "burst": fastest, "growth": grown, "points": points}
