@@ -1,12 +1,14 @@
 """How much an execution below exim4 deserves attention by itself: a level, a score, and the reasons for it.
 
-The score is the sum of the points of a table (`app.core.criteria`), at most MAX_SCORE. It is a function of the event
-and of its depth alone, not of rules, history or time: it says which alert to look at first, not whether there is one.
+The score is the sum of the points of a table (`app.core.criteria`), at most MAX_SCORE. It is a function of the event,
+its depth and what the process was before, not of rules, terms or time: it says which alert to look at first, not
+whether there is one.
 An attacker who knows the table can stay below it; that a reason is absent proves nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -45,15 +47,16 @@ class Assessment:
         return {"level": self.level, "score": self.score, "reasons": reasons}
 
 
-def weigh(event: ProcessEvent, depth: int | None, relation: Relation) -> Assessment:
+def weigh(event: ProcessEvent, depth: int | None, relation: Relation, earlier: Sequence[str] = ()) -> Assessment:
     """Assess one execution.
 
     Args:
         event: The decoded event.
         depth: Steps below exim4 (its child has 1), None where it is not known.
         relation: What the process is to exim4; with NONE the depth does not count.
+        earlier: Names of what the same process was before, executed in place, the oldest first.
     """
-    execution = execution_of(event, None if relation is Relation.NONE else depth)
+    execution = execution_of(event, None if relation is Relation.NONE else depth, earlier)
     found = ((criterion, criterion.find(execution)) for criterion in CRITERIA)
     reasons = tuple(Reason(each.code, each.points, detail) for each, detail in found if detail is not None)
     score = min(MAX_SCORE, sum(reason.points for reason in reasons))

@@ -9,6 +9,7 @@ from typing import Final
 
 from app.core.document import CUT_TEXT
 from app.core.execution import AWKS, Execution
+from app.core.family import ROOT
 from app.core.programs import Kind, base_name, kind_of, plain_name
 
 DEEP: Final = 3
@@ -146,6 +147,21 @@ def _deleted_executable(run: Execution) -> str | None:
     return None
 
 
+def _hidden_path(run: Execution) -> str | None:
+    for path in run.event.values("process.executable"):
+        if any(part.startswith(".") and part not in (".", "..") for part in path.split("/")):
+            return f"{_brief(path)} is hidden, or lies in a hidden directory"
+    return None
+
+
+def _in_place(run: Execution) -> str | None:
+    return f"the process itself was {ROOT} before" if ROOT in run.earlier else None
+
+
+def _persistence_tool(run: Execution) -> str | None:
+    return _runs("persistence_tool", "a tool to stay", run)
+
+
 def _root(run: Execution) -> str | None:
     for field, root in (
         ("user.id", "0"),
@@ -191,6 +207,9 @@ CRITERIA: Final = tuple(
         ("writable_path", 30, f"the executable lies below {_DIRECTORIES}, or by way of `..`", _writable_path),
         ("writable_argument", 10, "an argument names a file below one of these but `/home`", _writable_argument),
         ("deleted_executable", 40, "the executable was deleted, or lies in memory only", _deleted_executable),
+        ("hidden_path", 30, "the executable or one of its directories begins with a dot", _hidden_path),
+        ("in_place", 40, "the process was exim4 before, and became this in place", _in_place),
+        ("persistence_tool", 20, "a tool to stay: accounts, crontab, at, chattr, modules", _persistence_tool),
         ("root", 15, "it runs as root", _root),
         ("interactive", 20, "`process.interactive`, a terminal, or a shell's `-i`", _interactive),
         ("deep", 10, f"it runs {DEEP} or more steps below exim4", _deep),

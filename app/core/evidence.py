@@ -59,7 +59,9 @@ def gather(
 ) -> Evidence:
     """Gather the grounds of an alert: what query and lineage say of the event, beside what is given."""
     clauses = judge_clauses(query, event)
-    return Evidence(sighting, lineage, baseline, clauses, weigh(event, lineage.depth, lineage.relation))
+    return Evidence(
+        sighting, lineage, baseline, clauses, weigh(event, lineage.depth, lineage.relation, lineage.links[-1].earlier)
+    )
 
 
 def evidence_fields(before: TermRecord | None, evidence: Evidence) -> tuple[JsonObject, list[str]]:

@@ -25,6 +25,7 @@ class Execution:
     Attributes:
         event: The event.
         depth: Steps below exim4, None where unknown.
+        earlier: Names of what the same process was before, executed in place, the oldest first.
         programs: What it runs by name and by executable; the applet, where that is busybox.
         plain: The same without versions.
         kinds: The kinds of these programs.
@@ -35,6 +36,7 @@ class Execution:
 
     event: ProcessEvent
     depth: int | None
+    earlier: Sequence[str]
     programs: tuple[str, ...]
     plain: frozenset[str]
     kinds: frozenset[Kind]
@@ -43,7 +45,7 @@ class Execution:
     commands: tuple[str, ...]
 
 
-def execution_of(event: ProcessEvent, depth: int | None) -> Execution:
+def execution_of(event: ProcessEvent, depth: int | None, earlier: Sequence[str]) -> Execution:
     """Look at an event; linear in the event's size, and in no more than MAX_TEXT of its arguments."""
     args = tuple(_args(event))
     paths = (*event.values("process.name")[:MAX_ARGS], *event.values("process.executable")[:MAX_ARGS])
@@ -57,7 +59,7 @@ def execution_of(event: ProcessEvent, depth: int | None) -> Execution:
         code = _awk_code(args)
     elif "interpreter" in kinds:
         code = _script_code(plain, args)
-    return Execution(event, depth, programs, plain, kinds, args, code, tuple(_commands(code, kinds)))
+    return Execution(event, depth, earlier, programs, plain, kinds, args, code, tuple(_commands(code, kinds)))
 
 
 def _args(event: ProcessEvent) -> Iterator[str]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, Literal
 
-Kind = Literal["shell", "interpreter", "downloader", "network_tool"]
+Kind = Literal["shell", "interpreter", "downloader", "network_tool", "persistence_tool"]
 
 APPLETS: Final = frozenset({"busybox", "toybox"})
 """Programs that are many: which one they are stands in their arguments."""
@@ -28,6 +28,10 @@ _NAMES: dict[Kind, str] = {
     "network_tool": (
         "nc ncat netcat nc.openbsd nc.traditional cryptcat pwncat socat websocat telnet ssh slogin dbclient autossh "
         "rsh rlogin mosh-client stunnel chisel ngrok frpc gost proxychains nmap masscan zmap hping"
+    ),
+    "persistence_tool": (
+        "useradd adduser usermod groupadd groupmod chpasswd visudo crontab at batch chattr setcap insmod "
+        "modprobe update-rc.d ssh-copy-id"
     ),
 }
 _KINDS: Final[dict[str, Kind]] = {name: kind for kind, names in _NAMES.items() for name in names.split()}

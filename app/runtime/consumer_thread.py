@@ -131,6 +131,10 @@ class SieveConsumerThread(AIOKafkaConsumerThread):
         """What the client knows of Kafka's topics."""
         return self._ensure_consumer()._client.cluster
 
+    def ask_for_topics(self) -> None:
+        """Have the client ask what there is, which it else does every five minutes; what is new makes it join again."""
+        self.thread_loop.call_soon_threadsafe(self._ensure_consumer()._client.force_metadata_update)
+
     def current_assignment(self) -> object:
         """The client's assignment: another object after every rebalance, None before the first."""
         return _assignment(self._ensure_consumer())

@@ -200,6 +200,11 @@ class SieveConsumer(Consumer):
         cluster = self._thread.cluster()
         return frozenset(topic for topic in topics if not cluster.partitions_for_topic(topic))
 
+    def ask_for_unknown(self, topics: Iterable[str]) -> None:
+        """Have the client ask Kafka again while it knows nothing of one of the topics."""
+        if self.unknown(topics):
+            self._thread.ask_for_topics()
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Commit what is finished before and after the streams come to rest, then forget the partitions."""
         ending = self._thread.current_assignment()

@@ -160,6 +160,8 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
     @app.timer(_CHECK_INTERVAL)  # type: ignore[untyped-decorator]  # Faust leaves it untyped
     async def check_in_flight() -> None:
         in_flight.check()
+        if app.ready and isinstance(app.consumer, SieveConsumer):
+            app.consumer.ask_for_unknown(app.queues)
 
     @app.timer(_COUNTS_INTERVAL)  # type: ignore[untyped-decorator]  # Faust leaves it untyped
     async def log_counts() -> None:

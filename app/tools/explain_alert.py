@@ -14,8 +14,10 @@ from app.core.clock import parse_time
 from app.core.document import as_object
 from app.core.duration import parse_duration
 from app.core.event import JsonObject, ProcessEvent, decode
+from app.core.evidence import MAX_CLAUSES_BYTES
 from app.core.family import host_of, is_member
 from app.core.kql import Query, QueryError, compile_query, parse
+from app.core.kql.clause import judge_clauses, listed
 from app.core.lineage import Relation
 from app.core.new_terms import Policy, Sighting, TermRecord, Verdict, assess, terms_of
 from app.core.rule import Rule
@@ -53,6 +55,7 @@ class _Detector(Struct):
     baseline: _Baseline
     lineage: JsonObject
     assessment: JsonObject
+    clauses: list[JsonObject]
     source: JsonObject
     truncated: list[str] = []
 
@@ -68,6 +71,7 @@ class _Alert(Struct):
     rule_id: str = msgspec.field(name="kibana.alert.rule.rule_id")
     rule_name: str = msgspec.field(name="kibana.alert.rule.name")
     reason: str = msgspec.field(name="kibana.alert.reason")
+    new_terms: list[str] = msgspec.field(name="kibana.alert.new_terms")
     parameters: _Parameters = msgspec.field(name="kibana.alert.rule.parameters")
 
 
@@ -88,10 +92,12 @@ class CarriedAlert:
             self.said = msgspec.json.decode(raw, type=_Alert)
             self.query: Query = parse(self.said.parameters.query)
             self.window = parse_duration(self.said.detector.history_window)
+            said = self.said.detector
             self.clock = _nanoseconds(self.said.detector.clock.time)
             self.before = _record(self.said.detector.baseline.term)
+            self.earlier = [str(name) for name in as_object(said.lineage["processes"][-1]).get("earlier", ())]
             self.relation = Relation(self.said.detector.lineage.get("relation", "none"))
-        except (msgspec.DecodeError, QueryError, ValueError) as error:
+        except (msgspec.DecodeError, QueryError, ValueError, LookupError, TypeError) as error:
             raise InputError(f"{name} holds no alert with its evidence: {error}") from None
         self.event = _event(decode(raw).document)
 
@@ -148,10 +154,13 @@ class CarriedAlert:
             None,
         )
         derived = None if term is None else alert_id(self.said.rule_id, term, said.record_sha256)
-        weighed = weigh(self.event, said.lineage.get("depth"), self.relation).document()
+        weighed = weigh(self.event, said.lineage.get("depth"), self.relation, self.earlier).document()
+        clauses, _ = listed(judge_clauses(self.query, self.event), MAX_CLAUSES_BYTES)
         return [
             _check("query", compile_query(self.query)(self.event), "the alert's query holds for the fields it carries"),
             _check("term", term is not None, "the term is made of the fields it carries"),
+            _check("new terms", self.said.new_terms == list(said.term.values()), "the new terms are those of the term"),
+            _check("clauses", clauses == said.clauses, "the clauses are those of query and fields"),
             _check("alert id", derived == self.said.uuid, "the id is that of rule, term and source record"),
             _check("verdict", self._verdict() is Verdict.NEW, "compared with the state it carries, the term is new"),
             _check("assessment", weighed == said.assessment, "the assessment is that of the fields it carries"),

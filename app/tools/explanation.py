@@ -100,7 +100,8 @@ def descent_fields(event: ProcessEvent, time: int, look_up: LookUp) -> JsonObjec
     """Lineage and assessment of an execution as an alert has them; `time` in nanoseconds since 1970."""
     lineage = trace(event, time, look_up)
     fields, _ = lineage_fields(lineage)
-    return {"lineage": fields, "assessment": weigh(event, lineage.depth, lineage.relation).document()}
+    assessment = weigh(event, lineage.depth, lineage.relation, lineage.links[-1].earlier)
+    return {"lineage": fields, "assessment": assessment.document()}
 
 
 def event_fields(event: ProcessEvent) -> JsonObject:

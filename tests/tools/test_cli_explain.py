@@ -139,7 +139,7 @@ def test_every_alert_of_a_replay_is_derived_again(run: Run) -> None:
     assert len(alerts) > 10
     for number, alert in enumerate(alerts, 1):
         document = explained(run, "--alert", f"alerts.ndjson:{number}")
-        assert [True] * 5 == [check["result"] for check in document["checks"]]
+        assert [True] * 7 == [check["result"] for check in document["checks"]]
         assert [(alert["kibana.alert.rule.rule_id"], "new")] == terms(document)
         assert alert["detector"]["lineage"] == document["lineage"]
 
