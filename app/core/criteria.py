@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from app.core.clock import parse_time
 from app.core.document import CUT_TEXT
+from app.core.duration import SECOND, format_duration
 from app.core.execution import AWKS, Execution
 from app.core.family import ROOT
 from app.core.programs import Kind, base_name, kind_of, plain_name
@@ -17,6 +19,11 @@ DEEP: Final = 3
 
 WRITABLE: Final = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run/user", "/home", "/var/spool/exim4")  # noqa: S108
 """Directories below which everybody, a user, or exim's own user may write."""
+
+
+LIVED: Final = SECOND
+"""Nanoseconds between a fork and an exec from which on the process counts as one that was its parent's program: a child
+that is started to run something executes that within milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +162,16 @@ def _hidden_path(run: Execution) -> str | None:
 
 
 def _in_place(run: Execution) -> str | None:
-    return f"the process itself was {ROOT} before" if ROOT in run.earlier else None
+    if ROOT in run.earlier:
+        return f"the process itself was {ROOT} before"
+    # Sensors name the program before the exec also right after a fork, so that every child of exim4 has it there.
+    previous = run.event.values("process.previous.executable")
+    if not previous or base_name(previous[-1]) != ROOT:
+        return None
+    start, time = parse_time(run.event.first("process.start") or ""), parse_time(run.event.first("@timestamp") or "")
+    if start is None or time is None or time - start < LIVED:
+        return None
+    return f"the process was {ROOT} for {format_duration(time - start)} before it became this"
 
 
 def _persistence_tool(run: Execution) -> str | None:
@@ -208,7 +224,7 @@ CRITERIA: Final = tuple(
         ("writable_argument", 10, "an argument names a file below one of these but `/home`", _writable_argument),
         ("deleted_executable", 40, "the executable was deleted, or lies in memory only", _deleted_executable),
         ("hidden_path", 30, "the executable or one of its directories begins with a dot", _hidden_path),
-        ("in_place", 40, "the process was exim4 before, and became this in place", _in_place),
+        ("in_place", 40, "the process was exim4 for a second or more, and became this in place", _in_place),
         ("persistence_tool", 20, "a tool to stay: accounts, crontab, at, chattr, modules", _persistence_tool),
         ("root", 15, "it runs as root", _root),
         ("interactive", 20, "`process.interactive`, a terminal, or a shell's `-i`", _interactive),

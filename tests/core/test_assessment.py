@@ -30,6 +30,12 @@ def weighed(
     return weigh(decode(raw(event(name=path.rpartition("/")[2], **fields))), depth, Relation.CHILD, earlier)
 
 
+LIVED: dict[str, Any] = {
+    "process__previous": [{"args": ["exim4"], "executable": "/usr/sbin/exim4"}],
+    "process__start": "2026-01-05T08:00:01.00Z",
+}
+
+
 def codes(*args: str, **options: Any) -> list[str]:
     """Give the reasons' codes."""
     return [reason.code for reason in weighed(*args, **options).reasons]
@@ -170,6 +176,10 @@ def test_places_weigh(path: str, expected: list[str]) -> None:
         ({"depth": None}, []),
         ({"earlier": ("exim4", "sh")}, ["in_place"]),
         ({"earlier": ("sh",)}, []),
+        (LIVED | {"time": "2026-01-05T08:00:02.5Z"}, ["in_place"]),
+        (LIVED | {"time": "2026-01-05T08:00:01.01Z"}, []),
+        (LIVED | {"time": "2026-01-05T08:00:02.5Z", "process__previous": [{"executable": "/bin/sh"}]}, []),
+        (LIVED | {"time": "never"}, []),
     ],
 )
 def test_who_and_how_deep_weigh(fields: dict[str, Any], expected: list[str]) -> None:
