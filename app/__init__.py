@@ -1,1 +1,1 @@
-"""eximwatch: streaming detection of unusual exim4 child processes on Kafka."""
+"""eximwatch: streaming detection of unusual programs below exim4 on Kafka."""

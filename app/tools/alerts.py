@@ -115,14 +115,15 @@ def tail(
 
 
 def summary_line(alert: SeenAlert) -> Text:
-    """An alert in one line: when, how severe its rule is, what its execution scores, which rule, why."""
-    severity = alert.text("kibana.alert.severity")
+    """An alert in one line: when, level and score of its execution, which rule, why.
+
+    The rule's own severity is not shown: beside a score it reads as if it were that score's level.
+    """
     level, score = alert.assessment
     return Text(" ").join(
         (
             plain(alert.text("kibana.alert.original_time"), "dim"),
-            plain(f"{severity:8}", SEVERITY_STYLE.get(severity, "")),
-            plain(f"{score:>3}", SEVERITY_STYLE.get(level, "")),
+            plain(f"{level or '-':8} {score or '-':>3}", SEVERITY_STYLE.get(level, "")),
             plain(alert.text("kibana.alert.rule.rule_id"), "cyan"),
             plain(alert.text("kibana.alert.reason")),
         )

@@ -43,7 +43,7 @@ Exit codes:
 @click.version_option(package_name="eximwatch")
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
 def cli(*, debug: bool) -> None:
-    """Streaming detection of unusual exim4 child processes on Kafka."""
+    """Streaming detection of unusual programs below exim4 on Kafka."""
     del debug
 
 
@@ -253,7 +253,7 @@ def alerts() -> None:
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N alerts.")
 @setting_options(*LINK_SETTINGS, "topic_prefix")
 def tail(start: Literal["earliest", "latest"], count: int | None, *, as_json: bool, **flags: str | None) -> None:
-    """Show alerts as they arrive, until interrupted."""
+    """Show alerts as they arrive, until interrupted: time of the event, level and score, rule, reason."""
     from app.runtime.link import client_config
     from app.tools.alerts import tail as tail_alerts
 

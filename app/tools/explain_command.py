@@ -31,6 +31,7 @@ from app.tools.topic_reader import NoRecordError, StoredRecord, TopicReader
 from app.tools.worker_state import WorkerState
 
 _PLACE = re.compile(r"([A-Za-z0-9._-]{1,249}):(\d{1,9}):(\d{1,18})", re.ASCII)
+_DESCENT = ("lineage", "assessment")
 _LAST = 2**62  # an offset after all others
 _UNWRAPPED = 1_000_000  # columns: lines of a file or pipe stay whole
 _UNKNOWN = "no history: no term is known (--history FILE gives one)"
@@ -117,7 +118,8 @@ class Explainer:
         if found["record_sha256"] != carried.said.detector.record_sha256:
             document["notes"].append("explained by the alert alone: another record stands at its source's position now")
             return document
-        return found | {"checks": document["checks"], "alert": {"term": document["rules"][0]["terms"][0]}}
+        carries = {"term": document["rules"][0]["terms"][0], **{name: document[name] for name in _DESCENT}}
+        return found | {"checks": document["checks"], "alert": carries}
 
     def _find(self, uuid: str) -> CarriedAlert:
         topic = self._settings.alerts_topic

@@ -12,6 +12,7 @@ from app.core.event import UndecodableError, decode
 from app.errors import InputError
 from app.tools.lines import open_lines
 
+_NO_LINE = re.compile(r"(?P<file>.+):(?P<line>[^:/]*)", re.DOTALL)
 _WITH_LINE = re.compile(r"(?P<file>.+):(?P<line>[1-9]\d{0,11})", re.DOTALL | re.ASCII)
 
 
@@ -51,8 +52,15 @@ def _split(name: str) -> tuple[str, int | None]:
     """File and line; a file whose own name ends in a colon and digits is taken by that name."""
     found = _WITH_LINE.fullmatch(name)
     if found is None or Path(name).exists():
+        _refuse_no_line(name)
         return name, None
     return found["file"], int(found["line"])
+
+
+def _refuse_no_line(name: str) -> None:
+    found = _NO_LINE.fullmatch(name)
+    if found is not None and not Path(name).exists() and Path(found["file"]).exists():
+        raise InputError(f"{found['line']!r} is no line of {found['file']}: name one by its number, from 1")
 
 
 def _numbered(source: IO[bytes], file: str, number: int) -> Line:

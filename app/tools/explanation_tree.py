@@ -16,12 +16,16 @@ _VERDICT_STYLE: Final = {"new": "bold red", "learning": "yellow", "known": "gree
 _LEVEL_STYLE: Final = {"low": "green", "medium": "yellow", "high": "red", "critical": "bold red"}
 _NEEDS: Final = {"all": "all of", "any": "any of", "none": "not"}
 _ARGS: Final = 8
+_CLAUSE_LENGTH: Final = 60
+_GROUNDS: Final = 3
 
 
 def tree_of(document: JsonObject) -> Tree:
     """The tree; what a document does not have is left out."""
     tree = Tree(_line(("event ", "bold"), (_source(document["source"]), "bold"), (_said(document.get("event")), "")))
     tree.guide_style = "dim"
+    for rule in document.get("rules", ()):
+        _add_outcome(tree, rule)
     tree.add(_line(("compared with ", "dim"), (document["compared_with"], "")))
     for note in document["notes"]:
         tree.add(_line(("note ", "yellow"), (note, "")))
@@ -35,9 +39,52 @@ def tree_of(document: JsonObject) -> Tree:
     if document["candidate"] and "event" in document and not document["family"]["member"]:
         tree.add(_line(("no member ", "dim"), ("exim4 is neither process, parent nor leader of this execution", "")))
     _add_descent(tree, document)
+    if "alert" in document:
+        branch = tree.add(_line(("as the alert has it", "bold")))
+        _add_term(branch, document["alert"]["term"])
+        _add_descent(branch, {name: said for name, said in document["alert"].items() if said != document.get(name)})
     for rule in document.get("rules", ()):
         _add_rule(tree, rule)
     return tree
+
+
+def _add_outcome(tree: Tree, rule: JsonObject) -> None:
+    """What came of a rule, in a line: what to read first. A rule that made a dead letter has its line there."""
+    if not rule["matches"]:
+        tree.add(_line(("no alert ", "bold"), (f"by {rule['rule']}: {_failing(rule['clauses'])}", "")))
+        return
+    for term in rule.get("terms", ()):
+        verdict = term["verdict"]
+        word = {"new": "alerts", "replayed": "judged already"}.get(verdict, "no alert")
+        tree.add(_line((f"{word} ", f"bold {_VERDICT_STYLE[verdict]}"), (f"by {rule['rule']}: {term['why']}", "")))
+
+
+def _failing(clauses: Iterable[JsonObject]) -> str:
+    """The first clause that fails, in a sentence; the tree has all of them, and whole."""
+    clause = next(clause for clause in clauses if not clause["result"])
+    if "parts" not in clause:
+        return f"{_cut(clause)} fails, seen: {_seen(clause)}"
+    grounds = list(_grounds(clause))
+    if clause["needs"] == "none":
+        grounds = [ground for ground in grounds if not ground.startswith("not ")] or grounds
+    found = ", ".join(grounds[:_GROUNDS] + (["…"] if len(grounds) > _GROUNDS else []))
+    return f"excluded by {found}" if clause["needs"] == "none" else f"nothing holds of {found}"
+
+
+def _grounds(clause: JsonObject) -> Iterator[str]:
+    """What decides a clause's result, each with what it saw."""
+    if "parts" not in clause:
+        yield f"{_cut(clause)} (seen: {_seen(clause)})"
+        return
+    deciding = clause["result"] != (clause["needs"] == "none")
+    for part in clause["parts"]:
+        if part["result"] == deciding:
+            yield from _grounds(part)
+
+
+def _cut(clause: JsonObject) -> str:
+    text: str = clause["clause"]
+    return text if len(text) <= _CLAUSE_LENGTH else f"{text[:_CLAUSE_LENGTH]}…"
 
 
 def _add_rule(tree: Tree, rule: JsonObject) -> None:
@@ -74,7 +121,8 @@ def _add_term(tree: Tree, term: JsonObject) -> None:
     branch = tree.add(_line(("term ", "bold"), (values, "")))
     branch.add(_line((term["verdict"].upper(), _VERDICT_STYLE[term["verdict"]]), (f"  {term['why']}", "")))
     branch.add(_line(("clock ", "dim"), (_clock(term["clock"]), "")))
-    for name, title in (("state", "before "), ("forgotten", "forgotten ")):
+    state = "known now " if term["verdict"] == "replayed" else "before "
+    for name, title in (("state", state), ("forgotten", "forgotten ")):
         if term.get(name) is not None:
             branch.add(_line((title, "dim"), (_state(term[name]), "")))
     if "baseline" in term:
@@ -101,7 +149,8 @@ def _add_descent(tree: Tree, fields: JsonObject) -> None:
 
 
 def _add_check(tree: Tree, check: JsonObject) -> None:
-    tree.add(_line(_PASS[check["result"]], (f" {check['check']} ", "bold"), (check["detail"], "")))
+    said = check["detail"] if check["result"] else f"not so: {check['detail']}"
+    tree.add(_line(_PASS[check["result"]], (f" {check['check']} ", "bold"), (said, "")))
 
 
 def _process(process: JsonObject) -> Text:

@@ -81,7 +81,7 @@ class TopicReader:
         if metadata.error is not None and metadata.error.code() in FORBIDDEN:
             raise BrokerError(f"topic {self.topic} can't be read: {metadata.error.str()}; {RIGHTS_ADVICE}")
         if metadata.error is not None or not metadata.partitions:
-            raise TopicsError(f"topic {self.topic} does not exist; run `eximwatch topics create`")
+            raise TopicsError(f"topic {self.topic} does not exist: check its name, or run `eximwatch topics create`")
         return sorted(metadata.partitions)
 
     def read(self, since: int | None = None) -> Iterator[StoredRecord]:

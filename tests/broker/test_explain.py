@@ -105,6 +105,10 @@ def test_an_event_is_explained_by_what_workers_know(
         by_id = _explained(installation, "--alert-id", alert.id)
         assert "replayed" == _terms(by_id)["exim4_descendant"]["verdict"]
         assert [True] * 5 == [check["result"] for check in by_id["checks"]]
+        assert "new" == by_id["alert"]["term"]["verdict"]
+        assert [detector[name] for name in ("lineage", "assessment")] == [
+            by_id["alert"][name] for name in ("lineage", "assessment")
+        ]
         _assert_alert_without_its_record(installation, alert.document, first[0])
         _assert_errors(installation, upcoming)
 

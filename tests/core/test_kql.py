@@ -180,6 +180,7 @@ def test_a_wildcards_value_shows_its_pattern() -> None:
             'values with spaces are not part of the supported KQL subset unless quoted; write "foo bar"',
         ),
         ("a:(foo bar)", 1, 8, "values with spaces"),
+        ("a:(foo # why)", 1, 8, "a query has no comments; write it above the query"),
         ("a:1 b:1", 1, 5, "operator is missing before b"),
         ("a:1\n  not b:1", 2, 3, "operator is missing before not"),
         ("a:1 (b:1)", 1, 5, "operator is missing before ("),

@@ -194,9 +194,51 @@ def test_the_tree_is_for_people(run: Run) -> None:
     assert "PASS process.parent.name:exim4  exim4\n" in out
     assert "FAIL not process.parent.name:exim4  exim4\n" in out
     assert "NEW  the term was not known\n" in out
+    assert "alerts by exim4_child: the term was not known\n" in out
+    assert "no alert by exim4_descendant: nothing holds of process.group_leader.name:exim4 (seen: no value), " in out
     assert "assessment low, 0\n" in out
     assert "\\u001b]0;x\\u0007" in out
     assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(
+    ("line", "outcomes"),
+    [
+        (
+            342,
+            [
+                "no alert by exim4_child: not process.name:(exim4 or update-exim4.conf or start-stop-d… "
+                "fails, seen: install",
+                "no alert by exim4_descendant: not process.parent.name:exim4 fails, seen: exim4",
+                "no alert by exim4_unusual_path: excluded by process.executable:(/usr/bin/* or /usr/sbin/* or "
+                "/bin/* or /… (seen: /usr/bin/install)",
+            ],
+        ),
+        (
+            337,
+            [
+                "no alert by exim4_child: the term was last seen 3 s before, within the window of 14d",
+                "no alert by exim4_descendant: not process.parent.name:exim4 fails, seen: exim4",
+                "no alert by exim4_unusual_path: excluded by process.executable:(/usr/bin/* or /usr/sbin/* or "
+                "/bin/* or /… (seen: /bin/sh)",
+            ],
+        ),
+    ],
+)
+def test_the_first_lines_say_why_there_is_no_alert(line: int, outcomes: list[str], run: Run) -> None:
+    """An excluded name, a known term: one line for each rule, before all else."""
+    out = run("explain", f"{RECORDING}:{line}", "--history", RECORDING, *NOW).out.splitlines()
+
+    assert outcomes == [said.removeprefix("├── ") for said in out[1:4]]
+
+
+def test_a_failed_check_does_not_read_as_if_it_held(run: Run) -> None:
+    """Beside FAIL stands what is not so."""
+    write("event.json", raw(event()))
+    (alert,) = run("replay", "event.json", *NOW).documents
+    write("alert.json", raw(alert | {"kibana.alert.uuid": "0" * 64}))
+
+    assert "FAIL alert id not so: the id is that of rule" in run("explain", "--alert", "alert.json").out
 
 
 @pytest.mark.parametrize(
@@ -206,6 +248,8 @@ def test_the_tree_is_for_people(run: Run) -> None:
         (["empty.json"], 3, "empty.json holds no record"),
         (["two.ndjson"], 3, "two.ndjson holds 2 records: say which, as in two.ndjson:1"),
         (["two.ndjson:3"], 3, "two.ndjson has no line 3"),
+        (["two.ndjson:0"], 3, "'0' is no line of two.ndjson: name one by its number, from 1"),
+        (["missing.json:x"], 3, "missing.json:x can't be read: No such file or directory"),
         (["--alert", "two.ndjson:1"], 3, "two.ndjson:1 holds no alert with its evidence"),
         (["--alert", "bad.json"], 3, "bad.json:1 holds no alert with its evidence"),
         (["--at", "somewhere"], 3, "'somewhere' is no position: write TOPIC:PARTITION:OFFSET"),

@@ -261,7 +261,7 @@ def test_histories_bring_every_verdict() -> None:
     """The strategy reaches what it is there for; else the properties above would say little."""
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=100, deadline=None, database=None)
+    @settings(max_examples=400, deadline=None, database=None)
     @seed(1)
     @given(some_histories())
     def run(history: list[bytes]) -> None:

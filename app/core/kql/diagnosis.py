@@ -82,6 +82,8 @@ def _misplaced(text: str, token: Token, last: Token) -> str:
     if token.type == "_RPAR":
         return "no ( belongs to this ); take it out, or open one"
     begins_clause = text[int(token.end_pos or 0) :].lstrip(SPACES).startswith(":")
+    if token.type == "WORD" and token.startswith("#"):
+        return "a query has no comments; write it above the query, as a comment of the rule file"
     if token.type == last.type == "WORD" and not begins_clause:
         words = f"{_shown(last)} {_shown(token)}"
         return f'values with spaces are {_OUTSIDE} unless quoted; write "{words}", or join the words with or'
