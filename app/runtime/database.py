@@ -39,6 +39,10 @@ _CONTENT: Final = ("*.sst", "*.log", "MANIFEST-*")
 _OPEN_S: Final = 60.0
 """Seconds after which an opening is given up, and the process with it."""
 _KEPT_LOGS: Final = 3
+_LOG_BYTES: Final = 1024 * 1024
+"""Of RocksDB's own log, which tells of each flush and compaction; by default it grows until the next start."""
+_MANIFEST_BYTES: Final = 4 * 1024 * 1024
+"""Of the list of its files, which keeps each change of it; by default a gigabyte."""
 # How RocksDB words what is the machine's trouble, and no damage of a database.
 _TROUBLE: Final = tuple(
     os.strerror(number)
@@ -196,6 +200,8 @@ class Databases:
             raise DamagedError("its file CURRENT is missing")
         options = self._options.as_options()
         options.set_keep_log_file_num(_KEPT_LOGS)
+        options.set_max_log_file_size(_LOG_BYTES)
+        options.set_max_manifest_file_size(_MANIFEST_BYTES)
         # RocksDB may spin over noise, holding the interpreter's lock: only a thread that needs no lock can end that.
         # The next start finds out which database it was (`app.runtime.table_probe`).
         faulthandler.dump_traceback_later(_OPEN_S, exit=True, file=sys.__stderr__ or sys.stderr)

@@ -28,6 +28,10 @@ BATCH_BYTES: Final = 256 * 1024
 CHANGELOG_MAX_BYTES: Final = 2 * BATCH_BYTES
 """`max.message.bytes` of the changelogs: a batch of entries, of which the largest is some KiB, with room to spare."""
 
+# Nearly every process of a busy host is deleted again, within minutes. Kafka keeps a deletion for a day, so that there
+# would be twenty times as many of them as processes; who misses one keeps a process for longer, until its age ends it.
+# And it compacts closed segments only, which by default are of a gigabyte.
+_TURNED_SOON = {"delete.retention.ms": "3600000", "segment.bytes": str(64 * 1024 * 1024)}
 _TIMEOUT = 20.0
 
 
@@ -41,6 +45,7 @@ class TopicSpec:
         configs: The configuration it is created with.
         exact: Keys of `configs` that must stay as they are; of the others a larger number is fine too.
         purpose: What it carries, for people.
+        suggested: More configuration that it is created with, and that is its owner's from then on.
     """
 
     name: str
@@ -48,6 +53,7 @@ class TopicSpec:
     purpose: str
     configs: dict[str, str] = field(default_factory=dict)
     exact: frozenset[str] = frozenset({"cleanup.policy", "message.timestamp.type"})
+    suggested: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +125,7 @@ def declare(settings: Settings, longest_window: int) -> tuple[TopicSpec, ...]:
             "the lineage table's changes",
             lineage,
             frozenset({"message.timestamp.type"}),
+            _TURNED_SOON,
         ),
     )
 
@@ -149,7 +156,7 @@ def create(admin: Admin, specs: Sequence[TopicSpec], replication_factor: int) ->
     """
     existing = answers.partitions(reach(admin, admin.failures))
     wanted = [
-        NewTopic(spec.name, spec.partitions, replication_factor, config=spec.configs)
+        NewTopic(spec.name, spec.partitions, replication_factor, config={**spec.configs, **spec.suggested})
         for spec in specs
         if spec.name not in existing
     ]

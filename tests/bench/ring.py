@@ -23,7 +23,6 @@ from unittest import mock
 
 import faust
 import msgspec
-from aiokafka.partitioner import murmur2
 from faust.types import TP
 
 from app.core import ring
@@ -35,6 +34,7 @@ from app.core.new_terms import host_key
 from app.core.ring import Ring
 from app.runtime import store as store_module
 from app.runtime.database import table_options
+from app.runtime.partition import partition_of
 from app.runtime.rules import build_engine, load_rules
 from app.runtime.settings import Settings, load_settings
 from app.runtime.table import LineageTable
@@ -50,6 +50,7 @@ _LOOKS_A_TURN: Final = 2
 _READINGS: Final = 20
 """Of disk and memory, within the half turn before a look: both swing as RocksDB compacts."""
 _HOUR: Final = 3600 * SECOND
+_MILLISECOND: Final = SECOND // 1000
 _MEBIBYTE: Final = 1024 * 1024
 
 
@@ -117,9 +118,10 @@ class Fleet:
         self.executions = 0
         self.given: list[int] = [0] * hosts
         """Slots that were given on each host."""
+        self._last = [b""] * hosts
         self.now = time.time_ns()
         self.hosts = [MailHost(number, self.now - _HOUR) for number in range(hosts)]
-        self._places = [(murmur2(host_key(host.id)) & 0x7FFFFFFF) % partitions for host in self.hosts]
+        self._places = [partition_of(host_key(host.id), partitions) for host in self.hosts]
         self._offsets = [0] * partitions
         self._places_of = [TP("bench-lineage-changelog", partition) for partition in range(partitions)]
 
@@ -131,8 +133,11 @@ class Fleet:
     def deliver(self) -> None:
         """A mail on every host; the hosts' clock goes on as it would on a busy one."""
         self.now += round(_HOUR * EXECUTIONS_A_MAIL / EXECUTIONS_AN_HOUR)
+        begin = self.now
         for number, host in enumerate(self.hosts):
-            for document in host.mail(self.now):
+            for at, document in enumerate(host.mail(begin)):
+                # None comes at the time of another of its host, or the ring would take it for a replay.
+                self.now = begin + at * _MILLISECOND
                 self._remember(number, document)
 
     def _remember(self, number: int, document: dict[str, Any]) -> None:
@@ -153,7 +158,10 @@ class Fleet:
             self.sizes.value_bytes += len(change.value or b"")
             self.sizes.processes += change.value is not None
             self.sizes.tombstones += change.value is None
-            self.given[number] += change.value is not None
+            if change.value is not None:
+                _, _, (_, slot) = ring.derived(change.key, change.value)
+                self.given[number] += slot != self._last[number]
+                self._last[number] = slot or b""
         self.executions += 1
 
     def daemons(self) -> int:
@@ -185,6 +193,11 @@ class Fleet:
 _EVENT: Final = SimpleNamespace(message=SimpleNamespace(partition=0))
 
 
+def _current_event() -> SimpleNamespace:
+    """In Faust's place; a mock would keep every call."""
+    return _EVENT
+
+
 @contextmanager
 def _processing(partition: int) -> Iterator[None]:
     """While an event of that partition is processed, which is what the table asks Faust for."""
@@ -199,7 +212,7 @@ def run(folder: Path, hosts: int, slots: int, turns: int, partitions: int) -> tu
         The looks, what was written for the changelog, and slots that an execution takes.
     """
     fleet = Fleet(folder, hosts, slots, partitions)
-    with mock.patch.object(store_module, "current_event", return_value=_EVENT):
+    with mock.patch.object(store_module, "current_event", _current_event):
         fleet.start_daemons()
         looks = []
         for number in range(1, turns * _LOOKS_A_TURN + 1):

@@ -1,10 +1,10 @@
 """`make soak-family`: one worker, a thousand busy mail servers, small rings that turn again and again.
 
-First the worker's greatest rate of family executions, sent at once; then a steady stream at 2,778
-executions a second (10,000 an hour on each of 1,000 hosts) or at 80 % of that rate, whichever is less. Watched are
-memory, lag, the data directory and the lineage's changelog on the broker, whose segments are made small here, so that
-compaction acts within the run. MINUTES (10), RATE (2778), HOSTS (1000), SLOTS (128) and BURST (40000) in the
-environment. Writes build/bench/soak-family.json, and fails if anything grew by more than 5 % in the second half.
+First the worker's greatest rate of family executions, sent at once; then a steady stream at 2,778 executions a second
+(10,000 an hour on each of 1,000 hosts) or at 80 % of that rate, whichever is less. Watched are memory, lag, the data
+directory and the lineage's changelog on the broker, whose segments are made small here, so that compaction acts within
+the run. MINUTES (10), RATE (2778), HOSTS (1000), SLOTS (128) and BURST (40000) in the environment. Writes
+build/bench/soak-family.json, and fails if anything grew in the second half by more than 5 % and more than 1 MiB.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ from tests.broker.worker import Worker
 
 FILE: Final = FOLDER / "soak-family.json"
 MAX_GROWTH: Final = 0.05
+SWING: Final = 1024 * 1024
+"""Bytes by which a figure may grow in any case: RocksDB writes what it compacts before it deletes."""
 SHARE: Final = 0.8
 
 _SAMPLE_S: Final = 5.0
@@ -55,7 +57,12 @@ _CHANGELOG: Final = {
     "min.cleanable.dirty.ratio": "0.3",
     "delete.retention.ms": "10000",
 }
-_SETTINGS: Final = {"SESSION_TIMEOUT": "30s", "FETCH_MAX_WAIT": "500"}
+_SETTINGS: Final = {
+    "SESSION_TIMEOUT": "30s",
+    "FETCH_MAX_WAIT": "500",
+    # RocksDB's caches and write buffers grow until they are full. At 8 MiB each that takes longer than such a run.
+    "TABLE_CACHE_BYTES": str(_MEBIBYTE),
+}
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -169,7 +176,8 @@ def _watch(kafka: Kafka, made: Installation, worker: Worker, stream: Stream, sec
             cpu_ticks(pid) / TICKS_A_SECOND,
             made.lag(),
             resident(pid),
-            size(data.rglob("*")),
+            # Without what RocksDB tells of its own work, which takes up to 3 MiB a database and is not full by then.
+            size(file for file in data.rglob("*") if not file.name.startswith("LOG")),
             # Segments alone: the indexes of the newest ones have room for far more than they hold.
             size((kafka.log.parent / "data").glob(f"{made.names['lineage-changelog']}-*/*.log")),
         )
@@ -199,11 +207,16 @@ def size(files: Iterable[Path]) -> int:
     return total
 
 
-def growth(points: list[Point], figure: str) -> float:
-    """How much a figure grew in the second half: the median of its second half against that of its first."""
+def growth(points: list[Point], figure: str) -> tuple[float, float]:
+    """A figure's medians over the third and the last quarter of a run."""
     half = [getattr(point, figure) for point in points[len(points) // 2 :]]
     middle = len(half) // 2
-    return float(statistics.median(half[middle:]) / statistics.median(half[:middle]) - 1)
+    return statistics.median(half[:middle]), statistics.median(half[middle:])
+
+
+def is_flat(before: float, after: float) -> bool:
+    """Whether a figure grew by no more than it may."""
+    return after - before <= max(before * MAX_GROWTH, SWING)
 
 
 def main() -> int:
@@ -228,19 +241,21 @@ def main() -> int:
             flush=True,
         )
         points = soak(kafka, minutes, rate, hosts, slots)
-    grown = {name: growth(points, name) for name in ("resident_bytes", "data_bytes", "changelog_bytes")}
+    halves = {name: growth(points, name) for name in ("resident_bytes", "data_bytes", "changelog_bytes")}
+    grown = {name: after / before - 1 for name, (before, after) in halves.items()}
     lags = [point.lag for point in points[len(points) // 10 :]]
     sent, seconds = points[-1].sent, points[-1].at
     print(
         f"{minutes} minutes at {sent / seconds:,.0f} executions/s of {hosts:,} hosts with {slots} slots, "
         f"{sent / hosts:,.0f} on each: in the second half memory grew by {grown['resident_bytes']:.1%}, the data "
         f"directory by {grown['data_bytes']:.1%}, the changelog by {grown['changelog_bytes']:.1%} (allowed: "
-        f"{MAX_GROWTH:.0%}); {statistics.median(lags):,.0f} events behind in the median, {max(lags):,} at most"
+        f"{MAX_GROWTH:.0%}, and 1 MiB in any case); {statistics.median(lags):,.0f} events behind in the "
+        f"median, {max(lags):,} at most"
     )
     FILE.parent.mkdir(parents=True, exist_ok=True)
     found = {"machine": machine.facts(), "burst": fastest, "growth": grown, "points": points}
     FILE.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1))
-    return int(max(grown.values()) > MAX_GROWTH)
+    return int(not all(is_flat(*half) for half in halves.values()))
 
 
 if __name__ == "__main__":

@@ -127,6 +127,8 @@ def test_create_leaves_what_exists_as_it_is(kafka: Kafka | GivenKafka, topic_pre
         assert {2, 4} == {len(known[name].partitions) for name in names.values()}
         assert 2 == len(known[names["alerts"]].partitions)
         assert own == {key: _config(kafka.brokers, names["alerts"])[key] for key in own}
+        # Else deletions of processes, which are kept for a day, would be most of the changelog.
+        assert "3600000" == _config(kafka.brokers, names["lineage-changelog"])["delete.retention.ms"]
         # The source topic is none of ours.
         assert installation.source() not in known
 

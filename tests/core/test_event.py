@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from app.core.document import encode_document
-from app.core.event import MAX_DEPTH, ProcessEvent, UndecodableError, decode
+from app.core.event import MAX_DEPTH, ProcessEvent, UndecodableError, decode, text_of
 from tests.events import event, raw
 
 LAYOUTS = [
@@ -340,6 +341,23 @@ def test_layout_does_not_matter(data: st.DataObject, values: list[str], depth: i
     pairs = ",".join(json.dumps(one)[1:-1] for one in spelled)
 
     assert Counter(values) == Counter(decode(f"{{{pairs}}}".encode()).values(".".join(parts)))
+
+
+_KEYS = st.sampled_from(("a", "b", "a.b", "b.a", "a.b.a"))
+_LEAVES = st.sampled_from(("x", "", 0, -7, True, None, Raw(b"1.50")))
+_NODES = st.recursive(
+    _LEAVES, lambda node: st.dictionaries(_KEYS, node, max_size=3) | st.lists(node, max_size=3), max_leaves=8
+)
+
+
+@given(st.dictionaries(_KEYS, _NODES, max_size=4), st.sampled_from(("a", "a.b", "b.a", "a.b.a", "b.a.b.a")))
+@settings(max_examples=500, deadline=None)
+def test_values_are_the_texts_of_the_leaves(document: dict[str, Any], field: str) -> None:
+    """Whatever way is taken to them: the short one, for fields that stand nested alone, differs in nothing."""
+    found = ProcessEvent(document)
+    scalars = [leaf for leaf in found.leaves(field) if leaf is not None and not isinstance(leaf, dict)]
+
+    assert tuple(map(text_of, scalars)) == found.values(field)
 
 
 def test_event_can_be_made_of_a_document() -> None:

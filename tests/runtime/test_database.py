@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.errors import BrokenTableError, SettingsError
+from app.runtime import database as module
 from app.runtime.database import OFFSET_KEY, is_damage
 from app.runtime.table_kind import LINEAGE
 from tests.runtime.databases import databases_in, entry, fill, overwrite_with_noise, truncate
@@ -172,3 +173,20 @@ def test_other_errors_in_use_are_raised(tmp_path: Path) -> None:
         raise ValueError("something else")
 
     assert [] == databases.partitions()
+
+
+def test_what_rocksdb_logs_of_its_own_work_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default its log grows until the next start."""
+    most = 65_536
+    monkeypatch.setattr(module, "_LOG_BYTES", most)
+    databases = databases_in(tmp_path)
+    database = databases.open(3)
+
+    for number in range(100):
+        database.put(*entry(number, 10**18))
+        database.flush()
+
+    logs = [file.stat().st_size for file in databases.path(3).glob("LOG*")]
+    database.close()
+    assert 3 == len(logs)
+    assert 2 * most > max(logs)
