@@ -18,7 +18,7 @@ from app.core.baseline import BaselineRecord, host_baseline_key, watch
 from app.core.clock import Clock, bound_clock, read_clock
 from app.core.dead_letter import DeadLetter
 from app.core.event import JsonObject, ProcessEvent, UndecodableError, decode
-from app.core.evidence import gather
+from app.core.evidence import Grounds, gather
 from app.core.family import FAMILY, ROOT, host_of, is_member
 from app.core.lineage import NOTHING, LookUp, trace
 from app.core.needles import Needles
@@ -36,7 +36,7 @@ from app.core.new_terms import (
     terms_of,
 )
 from app.core.process import cut_text, executed, leader, leader_ids, parent
-from app.core.ring import Ring
+from app.core.ring import Ring, UnreadableError
 from app.core.rule import Rule, Scope
 from app.core.state_format import StateFormatError
 
@@ -71,6 +71,7 @@ class Examination:
         is_member: Whether it is an execution of exim4's family.
         host: Of a member the host whose processes it tells of; None where it names none.
         bodies: Alert bodies by the room that a rule leaves for them, made when the first alert needs them.
+        grounds: What else its alerts have in common.
     """
 
     event: ProcessEvent | None = None
@@ -80,6 +81,7 @@ class Examination:
     is_member: bool = False
     host: str | None = None
     bodies: dict[int, Body] = field(default_factory=dict, compare=False, repr=False)
+    grounds: Grounds = field(default_factory=Grounds, compare=False, repr=False)
 
     def routes(self) -> list[Route]:
         """The distinct routes of all terms, in order of first appearance, and where the lineage of its host is kept."""
@@ -242,7 +244,7 @@ class Engine:
                 return Judgement(assessment, written)
             lineage = trace(examination.event, clock.time, memory.look_up)
             baseline = None if seen is None else seen.before
-            evidence = gather(rule.query, examination.event, sighting, lineage, baseline)
+            evidence = gather(rule.query, examination.event, sighting, lineage, baseline, examination.grounds)
             digest = hashlib.sha256(raw).hexdigest()
             occurrence = Occurrence(examination.event, digest, clock, arrival.source)
             maker = self.standards.maker
@@ -252,7 +254,7 @@ class Engine:
                 body = examination.bodies[room] = build_body(examination.event, room)
             alert = build_alert(rule, term, body, occurrence, assessment, evidence, made_at, maker)
             return Judgement(assessment, written, alert)
-        except StateFormatError:
+        except (StateFormatError, UnreadableError):
             raise
         except Exception as error:  # noqa: BLE001 — see examine
             return _internal_error(error, rule.id)
@@ -278,7 +280,7 @@ class Engine:
                 for entity_id, which in leader_ids(examination.event, ROOT).items()
             }
             ring.remember(executed(examination.event, clock), parent(examination.event, clock), above)
-        except StateFormatError:
+        except (StateFormatError, UnreadableError):
             raise
         except Exception as error:  # noqa: BLE001 — see examine
             return _internal_error(error)

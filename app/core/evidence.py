@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from app.core.assessment import Assessment, weigh
@@ -15,7 +15,7 @@ from app.core.event import JsonObject, ProcessEvent
 from app.core.family import ROOT
 from app.core.kql import Query
 from app.core.kql.clause import Clause, judge_clauses, listed
-from app.core.lineage import Lineage, Link
+from app.core.lineage import Lineage, Link, Relation
 from app.core.new_terms import Sighting, TermRecord
 from app.core.process import MAX_TEXT, Image
 
@@ -54,14 +54,38 @@ class Evidence:
     assessment: Assessment
 
 
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What alerts of one event have in common, found when the first of them asks for it.
+
+    A hostile event has hundreds of terms and a hundred thousand values: to look at all of these for each takes minutes.
+    """
+
+    clauses: dict[Query, tuple[Clause, ...]] = field(default_factory=dict)
+    assessments: dict[tuple[int | None, Relation, tuple[str, ...]], Assessment] = field(default_factory=dict)
+
+
 def gather(
-    query: Query, event: ProcessEvent, sighting: Sighting, lineage: Lineage, baseline: Baseline | None
+    query: Query,
+    event: ProcessEvent,
+    sighting: Sighting,
+    lineage: Lineage,
+    baseline: Baseline | None,
+    grounds: Grounds | None = None,
 ) -> Evidence:
-    """Gather the grounds of an alert: what query and lineage say of the event, beside what is given."""
-    clauses = judge_clauses(query, event)
-    return Evidence(
-        sighting, lineage, baseline, clauses, weigh(event, lineage.depth, lineage.relation, lineage.links[-1].earlier)
-    )
+    """Gather the grounds of an alert: what query and lineage say of the event, beside what is given.
+
+    `grounds` are those of the event's other alerts.
+    """
+    known = Grounds() if grounds is None else grounds
+    clauses = known.clauses.get(query)
+    if clauses is None:
+        clauses = known.clauses[query] = judge_clauses(query, event)
+    place = (lineage.depth, lineage.relation, lineage.links[-1].earlier)
+    assessment = known.assessments.get(place)
+    if assessment is None:
+        assessment = known.assessments[place] = weigh(event, *place)
+    return Evidence(sighting, lineage, baseline, clauses, assessment)
 
 
 def evidence_fields(before: TermRecord | None, evidence: Evidence) -> tuple[JsonObject, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -120,7 +121,7 @@ def leader_ids(event: ProcessEvent, name: str) -> dict[str, str]:
     """The entity ids of the leaders of that name, and with each the nearest leader that it is."""
     found: dict[str, str] = {}
     for which in LEADERS:
-        entity_id = _text(event, f"process.{which}.entity_id")
+        entity_id = next(iter(_ids(event, f"process.{which}.entity_id", 1)), None)
         if entity_id is not None and event.first(f"process.{which}.name") == name:
             found.setdefault(entity_id, which)
     return found
@@ -128,8 +129,8 @@ def leader_ids(event: ProcessEvent, name: str) -> dict[str, str]:
 
 def ancestor_ids(event: ProcessEvent) -> tuple[str, ...]:
     """The entity ids of the ancestors, the parent's first: `process.Ext.ancestry`, else the parent's alone."""
-    ids = _ids(event, "process.Ext.ancestry") or _ids(event, "process.parent.entity_id")[:1]
-    return tuple(ids[: MAX_ANCESTORS + 1])
+    most = MAX_ANCESTORS + 1
+    return tuple(_ids(event, "process.Ext.ancestry", most) or _ids(event, "process.parent.entity_id", 1))
 
 
 def merged(known: Process | None, seen: Process) -> Process:
@@ -197,9 +198,9 @@ def _described(event: ProcessEvent, prefix: str, clock: int, *, is_told: bool = 
         is_told,
     )
     return Process(
-        next(iter(_ids(event, f"{prefix}.entity_id")), None),
+        next(iter(_ids(event, f"{prefix}.entity_id", 1)), None),
         (image,),
-        next(iter(_ids(event, f"{prefix}.parent.entity_id")), None),
+        next(iter(_ids(event, f"{prefix}.parent.entity_id", 1)), None),
         _text(event, f"{prefix}.pid"),
         _text(event, f"{prefix}.start"),
     )
@@ -218,12 +219,11 @@ def _args(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def _ids(event: ProcessEvent, field: str) -> list[str]:
-    """The ids at a field; a long one is known by its digest, since two of them must not become one by being cut."""
+def _ids(event: ProcessEvent, field: str, most: int) -> list[str]:
+    """The first ids at a field; a long one is known by its digest: two of them must not become one by being cut."""
     return [
         entity if len(entity) <= MAX_TEXT else f"sha256:{hashlib.sha256(entity.encode()).hexdigest()}"
-        for entity in event.values(field)
-        if entity
+        for entity in islice(filter(None, event.values(field)), most)
     ]
 
 

@@ -43,6 +43,10 @@ _REFRESH: Final = DAY
 _LONG: Final = 128
 
 
+class UnreadableError(Exception):
+    """The database could not be read. That is no fault of the record, which must not be given up for it."""
+
+
 class Remembered(msgspec.Struct, array_like=True, frozen=True):
     """A process in the ring.
 
@@ -95,6 +99,7 @@ class Ring:
 
         Raises:
             StateFormatError: It has a format that is not known here, or its bytes are broken.
+            UnreadableError: The database could not be read.
         """
         found = self._find(entity_id)
         return None if found is None else found.process
@@ -184,7 +189,10 @@ class Ring:
 
     def _get(self, key: bytes) -> bytes | None:
         if key not in self._known:
-            self._known[key] = self._read(key)
+            try:
+                self._known[key] = self._read(key)
+            except Exception as error:
+                raise UnreadableError(f"the lineage table can't be read: {error}") from error
         return self._known[key]
 
     def _key(self, kind: bytes, rest: bytes) -> bytes:

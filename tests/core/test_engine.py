@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from app.core.ring import Ring, derived
 from app.core.rule import Rule
 from app.core.state_format import StateFormatError
 from tests.core.rules import rule
+from tests.core.test_shipped_rules import RULES
 from tests.events import ABSENT, JsonObject, event, raw
 
 NOON = 1_767_614_400 * SECOND  # 2026-01-05T12:00:00Z
@@ -458,6 +460,28 @@ def test_unknown_format_of_the_lineage_stops() -> None:
         engine().remember(found, arrival(), newer)
     with pytest.raises(StateFormatError):
         engine().judge(HOST, ("mail01", "sh"), found, None, arrival(), b"", NOON, Memory(None, newer.find))
+
+
+@pytest.mark.parametrize("field", ["process__executable", "process__parent__name", "process__Ext__ancestry"])
+def test_hostile_event_is_judged_in_seconds(field: str) -> None:
+    """Of a hundred terms none looks anew at a hundred thousand values: that took minutes, and the group's patience."""
+    of = engine(*RULES.values())
+    fields: dict[str, object] = {
+        "process__executable": [f"/tmp/{n}" for n in range(MAX_TERMS)],
+        "process__entry_leader__name": "exim4",
+        "process__args": ["sh"],
+        field: ["exim4", *(f"/tmp/{n}" for n in range(60_000))],
+    }
+    record = raw(event([f"{n}" for n in range(MAX_TERMS)], **fields))
+    started = time.process_time()
+
+    found = of.examine(record, NOON)
+    dues = [due for route in found.routes() for due in found.due(route)]
+    alerts = [of.judge(one, term, found, None, arrival(), record, NOON) for one, term in dues]
+
+    assert time.process_time() - started < 4
+    assert len(alerts) >= 2 * MAX_TERMS - 1
+    assert all(isinstance(one, Judgement) and one.alert is not None for one in alerts)
 
 
 def test_alert_says_what_is_remembered() -> None:

@@ -21,6 +21,8 @@ from app.core.process import (
     ancestor_ids,
     cut_text,
     executed,
+    leader,
+    leader_ids,
     leaders,
     merged,
     parent,
@@ -139,6 +141,15 @@ def test_ancestors_are_bounded() -> None:
 def test_arguments_are_cut(args: object, expected: tuple[str, ...]) -> None:
     """By their number and their length together; what was cut ends with an ellipsis."""
     assert expected == executed(decode(raw(event(process__args=args))), CLOCK).image.args
+
+
+@pytest.mark.parametrize("entity_id", ["E", "x" * (MAX_TEXT + 1), ["", "E"]])
+def test_leader_is_kept_by_the_id_that_it_is_described_by(entity_id: object) -> None:
+    """By another one it would never be found again."""
+    found = decode(raw(event(process__entry_leader={"name": "exim4", "entity_id": entity_id})))
+
+    assert {leader(found, "entry_leader", CLOCK).entity_id: "entry_leader"} == leader_ids(found, "exim4")
+    assert {} == leader_ids(decode(raw(event(process__entry_leader={"name": "exim4", "entity_id": ""}))), "exim4")
 
 
 @pytest.mark.parametrize("length", [MAX_TEXT + 1, 1_000_000])

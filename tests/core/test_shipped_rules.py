@@ -137,6 +137,15 @@ def test_other_names_of_the_list_are_news_below_a_shell(name: str) -> None:
     assert {DESCENDANT} == matching(f"/usr/bin/{name}", "/bin/sh")
 
 
+def test_child_of_another_program_of_that_name_is_a_descendant() -> None:
+    """A shell that was copied to /tmp/exim4 starts what the child rule excludes by name; one without a path is exim4."""
+    assert {DESCENDANT} == matching("/usr/bin/systemctl", "/tmp/exim4")
+    assert {CHILD, DESCENDANT} == matching("/bin/sh", "/tmp/exim4")
+    assert {CHILD} == matching("/bin/sh", "/usr/sbin/exim4")
+    assert {CHILD} == matching("/bin/sh", "exim4", process__parent__executable=ABSENT)
+    assert {CHILD} == matching("/usr/bin/sleep", "/etc/init.d/exim4")
+
+
 @pytest.mark.parametrize(
     "parent",
     [

@@ -6,7 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ from app.core.baseline import decode_baseline, is_baseline_key
 from app.core.dead_letter import DeadLetter
 from app.core.engine import Engine, Route
 from app.core.new_terms import TermRecord, decode_record, encode_record, epoch_of, term_key
-from app.core.ring import derived
+from app.core.ring import UnreadableError, derived
 from app.errors import EffectError
 from app.runtime.counts import Counts
 from app.runtime.effects import Effects
@@ -241,6 +241,41 @@ def test_member_that_no_rule_matches_is_remembered_and_nothing_else() -> None:
     assert [("remember", 1)] == recorder.done
 
 
+def test_table_that_can_not_be_read_costs_no_alert() -> None:
+    """While a process is remembered or its ancestors are looked up: the step raises, and the replay judges."""
+    value = raw(
+        event(host="mail01", process__entity_id="own", process__Ext__ancestry=["parent", "grandparent", "daemon"])
+    )
+    done: list[list[str]] = []
+    for working in range(20):
+        recorder = Recorder()
+        step = _novelty(recorder)
+        step._reads = Reads(recorder.table.get, _failing_after(working, recorder.lineage))
+        try:
+            _run(step, _match(value))
+        except UnreadableError:
+            assert "dead_letter" not in _names(recorder)
+            assert not recorder.alerts
+            done.append([name for name, _ in recorder.done])
+        else:
+            assert ["alert", "baseline", "write"] == _names(recorder)
+
+    assert [] in done
+    assert ["remember"] in done
+
+
+def _failing_after(reads: int, table: dict[bytes, bytes]) -> Callable[[bytes], bytes | None]:
+    """Read a table, until the machine has no more files to open."""
+    left = iter(range(reads))
+
+    def read(key: bytes) -> bytes | None:
+        if next(left, None) is None:
+            raise OSError("IO error: Too many open files")
+        return table.get(key)
+
+    return read
+
+
 def test_alert_tells_of_what_was_remembered() -> None:
     """The parent of the parent is in no event of the last process; its own event said it."""
     recorder = Recorder()
@@ -360,7 +395,7 @@ def test_process_ends_hard() -> None:
     """No exit handler runs and no cleanup: the code is the error's, the line says where."""
     code = """
 import atexit, logging
-from app.core.ring import derived
+from app.core.ring import UnreadableError, derived
 from app.errors import EffectError
 from app.runtime.ending import end_process
 logging.basicConfig()

@@ -147,7 +147,10 @@ def test_every_alert_of_a_replay_is_derived_again(run: Run) -> None:
 @pytest.mark.parametrize(
     ("change", "failed"),
     [
-        ({"process": {"name": "grep", "parent": {"name": "exim4"}}}, ["query", "term", "clauses", "alert id", "assessment"]),
+        (
+            {"process": {"name": "grep", "parent": {"name": "exim4"}}},
+            ["query", "term", "clauses", "alert id", "assessment"],
+        ),
         ({"kibana.alert.new_terms": ["mail01", "perl"]}, ["new terms"]),
         ({"kibana.alert.uuid": "0" * 64}, ["alert id"]),
     ],

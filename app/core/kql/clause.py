@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from app.core.document import encode_document
@@ -29,7 +29,8 @@ class Clause:
         text: The clause as KQL, on one line, whatever its length.
         result: Whether it holds.
         values: The distinct values that the event has in each of its fields, in the event's order; at most
-            MAX_VALUES, each cut like every text in an alert. Empty where the field has none.
+            MAX_VALUES, each cut like every text in an alert. Empty where the field has none; no fields where there
+            are parts.
         omitted: How many distinct values of a field are not among them; no entry for none.
         objects: Fields that have no value to compare with but hold an object, which `field:*` takes for one.
         parts: What it is made of, where it was asked for.
@@ -59,15 +60,15 @@ def judge_clauses(query: Query, event: Fields) -> tuple[Clause, ...]:
 
 
 def judge_tree(query: Query, event: Fields) -> Clause:
-    """Judge a query and all that it is made of, down to the clauses about one field; those have no parts."""
-    judged = _judge(query, event)
+    """Judge a query and all that it is made of, down to the clauses about one field; those alone have values."""
     parts = tuple(judge_tree(part, event) for part in _parts(query))
     if not parts:
-        return judged
+        return _judge(query, event)
     needs: Literal["all", "any", "none"] = (
         "none" if isinstance(query, Not) else "all" if isinstance(query, And) else "any"
     )
-    return replace(judged, parts=parts, needs=needs)
+    plan = _plan(query)
+    return Clause(plan.text, plan.holds(event), {}, parts=parts, needs=needs)
 
 
 def listed(judged: Sequence[Clause], room: int) -> tuple[list[JsonObject], bool]:
