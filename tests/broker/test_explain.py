@@ -104,7 +104,7 @@ def test_an_event_is_explained_by_what_workers_know(
 
         by_id = _explained(installation, "--alert-id", alert.id)
         assert "replayed" == _terms(by_id)["exim4_descendant"]["verdict"]
-        assert [True] * 5 == [check["result"] for check in by_id["checks"]]
+        assert [True] * 7 == [check["result"] for check in by_id["checks"]]
         assert "new" == by_id["alert"]["term"]["verdict"]
         assert [detector[name] for name in ("lineage", "assessment")] == [
             by_id["alert"][name] for name in ("lineage", "assessment")
