@@ -104,8 +104,8 @@ def retry(
 
     What still can't be judged is told with its reason, not sent again, and makes the exit code 1. A term that was
     judged in the meantime is known and does not alert. A retry can be repeated: a match that is sent twice counts
-    twice in `detector.count`, alerts have the same id. Of a record that was too large to keep, the rest is
-    fetched from its source topic, if it is there still.
+    twice in `detector.baseline.term.count`, alerts have the same id. Of a record that was too large to keep, the rest
+    is fetched from its source topic, if it is there still.
     """  # noqa: D301 — click reads the backspace character
     from app.tools.dead_letters_command import retry_letters
 
