@@ -60,8 +60,6 @@ _CHANGELOG: Final = {
 _SETTINGS: Final = {
     "SESSION_TIMEOUT": "30s",
     "FETCH_MAX_WAIT": "500",
-    # RocksDB's caches and write buffers grow until they are full. At 8 MiB each that takes longer than such a run.
-    "TABLE_CACHE_BYTES": str(_MEBIBYTE),
 }
 
 
