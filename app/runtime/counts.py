@@ -16,7 +16,7 @@ class Counts:
         null: Source records without a value; skipped.
         candidates: Source records that were decoded.
         forwarded: Records written to the matches topic.
-        without_host: Members of exim4's family that name no host, so that nothing is remembered of them.
+        without_host: Members of exim4's family that match no rule and name no host, so that nothing is kept of them.
         verdicts: Verdicts by their name.
         dead_letters: Dead letters by reason.
     """

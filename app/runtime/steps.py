@@ -69,7 +69,8 @@ class MatchStep:
         examination = self._engine.examine(raw, record.position.nanoseconds)
         for letter in examination.dead_letters:
             await self._effects.dead_letter(letter, record.position, raw)
-        if examination.is_member and examination.host is None and not examination.matches:
+        is_silent = not examination.matches and not examination.dead_letters
+        if examination.is_member and examination.host is None and is_silent:
             self._counts.without_host += 1
         for route in examination.routes():
             sent = await self._effects.forward(route, record.position, raw)

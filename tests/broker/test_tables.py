@@ -21,6 +21,7 @@ from tests.broker.installation import PARTITIONS, Installation
 from tests.broker.records import Outgoing, produce, read_topic
 from tests.broker.topics import Topic, create_topics
 from tests.broker.waiting import wait_until
+from tests.events import event, raw
 from tests.runtime.databases import databases_in, entries_of, entry, fill, overwrite_with_noise, processes, truncate
 
 if TYPE_CHECKING:
@@ -223,6 +224,27 @@ def test_processes_of_a_history_are_in_the_changelog(
         assert written == [_entries(databases, number) for number in range(PARTITIONS)]
         ends = _ends(kafka.brokers, changelog)
         assert ends == [_offset(databases, number) + 1 for number in range(PARTITIONS)]
+
+
+def test_processes_of_a_host_are_bounded_by_the_setting(
+    kafka: Kafka | GivenKafka, topic_prefix: str, tmp_path: Path
+) -> None:
+    """As many as there are slots stay in the changelog and in the database, the latest among them."""
+    sent = [Outgoing(b"mail01", raw(event("exim4", process__entity_id=f"delivery-{number}"))) for number in range(40)]
+    with Installation(kafka.brokers, topic_prefix, settings=_SETTINGS).create() as installation:
+        worker = installation.worker(data_dir=str(tmp_path / "data"), lineage_slots="16")
+        installation.play(sent)
+        installation.wait_caught_up(worker)
+        assert 0 == worker.stop(_STOP_S)
+        records = read_topic(kafka.brokers, installation.names["lineage-changelog"])
+        databases = databases_in(tables_folder(tmp_path / "data"), LINEAGE)
+        stored = [key for number in range(PARTITIONS) for key in _entries(databases, number) if key[1:2] == b"P"]
+
+        kept = {record.key for record in records if record.value is not None} - {
+            record.key for record in records if record.value is None
+        }
+        assert 16 == len(kept) == len(stored)
+        assert any(key.endswith(b"delivery-39") for key in stored)
 
 
 def test_held_database_refuses_the_start(kafka: Kafka | GivenKafka, topic_prefix: str, tmp_path: Path) -> None:

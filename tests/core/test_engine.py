@@ -414,6 +414,27 @@ def test_process_and_parent_are_remembered() -> None:
     assert ("exim4", NOON, True) == (over.image.name, over.image.clock, over.image.is_told)
 
 
+def test_leader_named_exim4_is_remembered() -> None:
+    """The daemon leads the sessions of its deliveries, and is in none of their events a parent."""
+    daemon = {"process__session_leader__name": "exim4", "process__session_leader__entity_id": "daemon"}
+    shell = {"process__group_leader__name": "sh", "process__group_leader__entity_id": "shell"}
+    ring, _ = remembered(event(process__entity_id="E", process__parent__entity_id="P", **daemon, **shell))
+    found = ring.find("daemon")
+
+    assert found is not None
+    assert ("exim4", True) == (found.image.name, found.image.is_told)
+    assert ring.find("shell") is None
+
+
+def test_term_keeps_which_program_it_was() -> None:
+    """Path and digest of the last match; what is no digest is left out."""
+    found = judged(engine(), raw(event(process__hash__sha256="AB" * 32)))
+    odd = judged(engine(), raw(event(process__hash__sha256="no digest")))
+
+    assert ("/usr/bin/sh", b"\xab" * 32) == (found.assessment.record.executable, found.assessment.record.sha256)
+    assert odd.assessment.record.sha256 is None
+
+
 @pytest.mark.parametrize(
     ("time", "expected"), [("2126-01-01T00:00:00Z", NOON + SKEW), ("2026-01-05T12:05:00Z", NOON + SKEW), (ABSENT, NOON)]
 )

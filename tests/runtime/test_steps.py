@@ -26,7 +26,7 @@ from app.runtime.records import SourcePosition, match_headers
 from app.runtime.rules import build_engine, load_rules
 from app.runtime.settings import PACKAGED_RULES
 from app.runtime.steps import MatchStep, NoveltyStep, Reads, Record
-from tests.events import event, raw
+from tests.events import ABSENT, event, raw
 
 RULE = PACKAGED_RULES / "exim4_child.toml"
 NOW = 1_767_700_000 * 10**9
@@ -49,6 +49,7 @@ class Recorder:
     table: dict[bytes, bytes] = field(default_factory=dict)
     lineage: dict[bytes, bytes] = field(default_factory=dict)
     alerts: list[dict[str, Any]] = field(default_factory=list)
+    turns: dict[str, int] = field(default_factory=dict)  # of the loop until an alert is confirmed, by process name
     most_at_once: int = 0
     _sending: int = 0
 
@@ -67,11 +68,12 @@ class Recorder:
         """Note an alert, after a while."""
         self._sending += 1
         self.most_at_once = max(self.most_at_once, self._sending)
-        for _turn in range(20):
+        document = json.loads(alert.value)
+        for _turn in range(self.turns.get(document["process"]["name"], 20)):
             await asyncio.sleep(0)
         await self._note("alert", alert.id)
         self._sending -= 1
-        self.alerts.append(json.loads(alert.value))
+        self.alerts.append(document)
 
     async def dead_letter(self, letter: DeadLetter, *_: object) -> None:
         """Note a dead letter."""
@@ -105,6 +107,10 @@ def _novelty(recorder: Recorder, topic_id: str = "topic", engine: Engine | None 
 def _match(value: bytes, offset: int = 5, route: Route = ROUTE) -> Record:
     position = SourcePosition("matches", 1, offset, NOW // 10**6)
     return Record(position, route.key, value, list(match_headers(route, SOURCE)))
+
+
+def _term(name: str, at: int) -> Record:
+    return _match(raw(event(name=name)), 5 + at)
 
 
 def _confirmed(what: str) -> Unconfirmed:
@@ -217,6 +223,32 @@ def test_terms_that_are_announced_together_are_counted_one_after_the_other() -> 
     told = [alert["detector"]["baseline"]["rule"]["terms"] for alert in recorder.alerts]
     assert [0, 1, 2] == told
     assert [1, 2, 3] == [what.terms for name, what in recorder.done if name == "baseline"]
+
+
+def test_baselines_are_written_in_the_order_of_their_records() -> None:
+    """Also where a later alert is confirmed first: else an older count would stand in the table for good."""
+    recorder = Recorder(turns={"sh": 60, "perl": 5})
+
+    _run(_novelty(recorder), *(_match(raw(event(name=name)), 5 + at) for at, name in enumerate(("sh", "perl"))))
+
+    assert ["perl", "sh"] == [alert["process"]["name"] for alert in recorder.alerts]
+    assert [1, 2] == [what.terms for name, what in recorder.done if name == "baseline"]
+
+
+def test_baseline_that_is_still_to_be_written_outlives_the_end_of_an_earlier_one() -> None:
+    """The first announcement is over, the second is not: a third term is counted after both."""
+    recorder = Recorder(turns={"sh": 5, "perl": 500})
+    step = _novelty(recorder)
+
+    async def run() -> None:
+        first = [one for at, name in enumerate(("sh", "perl")) for one in await step.process(_term(name, at))]
+        await first[1].future  # of the first term: its process came before it
+        third = await step.process(_term("nc", 2))
+        await asyncio.gather(*(one.future for one in (*first, *third)))
+
+    asyncio.run(run())
+    told = {alert["process"]["name"]: alert["detector"]["baseline"]["rule"]["terms"] for alert in recorder.alerts}
+    assert {"sh": 0, "perl": 1, "nc": 2} == told
 
 
 def test_crash_between_baseline_and_term_counts_the_term_once() -> None:
@@ -389,6 +421,26 @@ def test_records_are_counted_once(value: bytes | None, counted: tuple[int, int, 
     _run(step, Record(SOURCE, None, value, []))
 
     assert counted == (counts.null, counts.scanned, counts.candidates)
+
+
+@pytest.mark.parametrize(
+    ("record", "counted"),
+    [
+        (event(name="exim4", host=ABSENT), 1),
+        (event(name="exim4"), 0),
+        (event(name="sh", host=ABSENT), 0),  # it matches: its dead letter says what is missing
+        (event(name="sh", parent="exim4-like", host=ABSENT), 0),
+    ],
+)
+def test_members_without_a_host_are_counted(record: dict[str, Any], counted: int) -> None:
+    """Nothing can be remembered of them; they are neither forwarded nor dead letters."""
+    counts = Counts()
+    recorder = Recorder()
+    _run(MatchStep(_engine(), cast(Effects, recorder), counts), Record(SOURCE, None, raw(record), []))
+
+    assert counted == counts.without_host
+    if counted:
+        assert [] == recorder.done
 
 
 def test_process_ends_hard() -> None:
