@@ -12,6 +12,7 @@ from app.core.duration import parse_duration
 from app.core.engine import Engine, Standards
 from app.core.rule import Rule, check_rules, longest_window, parse_rule
 from app.errors import RuleError
+from app.runtime.settings import Settings
 from app.runtime.topics import changelog_retention
 
 
@@ -35,6 +36,17 @@ def load_rules(paths: Sequence[Path]) -> list[Rule]:
         rules.append(parse_rule(content, str(file)))
     check_rules(rules)
     return rules
+
+
+def engine_of(settings: Settings, rules: Sequence[Rule], learn_until: int | None) -> Engine:
+    """The engine that settings ask for; `alert_from` "start" means `learn_until`, nanoseconds since 1970."""
+    return build_engine(
+        rules,
+        max_alert_bytes=settings.max_alert_bytes,
+        max_future_skew=settings.max_future_skew,
+        alert_from=settings.alert_from,
+        learn_until=learn_until,
+    )
 
 
 def build_engine(

@@ -25,7 +25,7 @@ from app.runtime.database import Databases, table_options, tables_folder
 from app.runtime.ending import end_process
 from app.runtime.link import check_link
 from app.runtime.rights import require_rights
-from app.runtime.rules import build_engine, load_rules
+from app.runtime.rules import engine_of, load_rules
 from app.runtime.settings import Settings
 from app.runtime.start import start_group
 from app.runtime.stop import StoppingWorker
@@ -84,13 +84,7 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
         databases = Databases(tables_folder(data_dir.path), RocksDBOptions(**table_options(settings)), kind)
         # A match may wait in its topic for that topic's retention, and must then find what it would have found.
         check_tables(databases, retention + topics.MIN_RETENTION)
-    engine = build_engine(
-        rules,
-        max_alert_bytes=settings.max_alert_bytes,
-        max_future_skew=settings.max_future_skew,
-        alert_from=settings.alert_from,
-        learn_until=data_dir.learn_until,
-    )
+    engine = engine_of(settings, rules, data_dir.learn_until)
     if settings.alert_from == "start" and data_dir.learn_until is None:
         logger.warning("alert_from=start: this installation was running before, so every new term alerts")
 

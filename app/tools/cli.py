@@ -122,20 +122,14 @@ def replay(
     Alerts go to standard output as NDJSON, equal to what a worker writes but for @timestamp and detector.source. A
     line has no time of its own and arrives at --now: an event without a time, or dated later, is read differently.
     """
-    from app.runtime.rules import build_engine, load_rules
+    from app.runtime.rules import engine_of, load_rules
     from app.tools.replay_command import parse_now, run_replay
 
     settings = load_settings(
         alert_from=alert_from, max_future_skew=max_future_skew, max_alert_bytes=max_alert_bytes, rules=rules
     )
     taken_at = parse_now(now)
-    engine = build_engine(
-        load_rules(settings.rules),
-        max_alert_bytes=settings.max_alert_bytes,
-        max_future_skew=settings.max_future_skew,
-        alert_from=settings.alert_from,
-        learn_until=taken_at,
-    )
+    engine = engine_of(settings, load_rules(settings.rules), taken_at)
     run_replay(engine, files, taken_at, alerts, dead_letters)
 
 

@@ -54,7 +54,7 @@ def explain(
 
     An alert carries what it was judged by. It is derived again, and the exit code is 1 where that differs.
     """
-    from app.runtime.rules import build_engine, load_rules
+    from app.runtime.rules import engine_of, load_rules
     from app.tools.explain_command import Explainer, parse_place, read_alert, show
     from app.tools.replay_command import parse_now
 
@@ -64,13 +64,7 @@ def explain(
         raise click.UsageError("--worker-state goes with FILE[:LINE], and without --history")
     settings = load_settings(rules=rules, **flags)
     taken_at = parse_now(now)
-    engine = build_engine(
-        load_rules(settings.rules),
-        max_alert_bytes=settings.max_alert_bytes,
-        max_future_skew=settings.max_future_skew,
-        alert_from=settings.alert_from,
-        learn_until=taken_at,
-    )
+    engine = engine_of(settings, load_rules(settings.rules), taken_at)
     explainer = Explainer(engine, settings, taken_at, history)
     if record is not None:
         document = explainer.line(record, of_workers=worker_state)

@@ -49,7 +49,9 @@ class Recorder:
     table: dict[bytes, bytes] = field(default_factory=dict)
     lineage: dict[bytes, bytes] = field(default_factory=dict)
     alerts: list[dict[str, Any]] = field(default_factory=list)
-    turns: dict[str, int] = field(default_factory=dict)  # of the loop until an alert is confirmed, by process name
+    turns: dict[str, int] = field(
+        default_factory=dict
+    )  # of the loop until an alert is confirmed, by the last value of its term
     most_at_once: int = 0
     _sending: int = 0
 
@@ -69,7 +71,7 @@ class Recorder:
         self._sending += 1
         self.most_at_once = max(self.most_at_once, self._sending)
         document = json.loads(alert.value)
-        for _turn in range(self.turns.get(document["process"]["name"], 20)):
+        for _turn in range(self.turns.get(document["kibana.alert.new_terms"][-1], 20)):
             await asyncio.sleep(0)
         await self._note("alert", alert.id)
         self._sending -= 1
