@@ -160,7 +160,11 @@ class CarriedAlert:
             _check("query", compile_query(self.query)(self.event), "the alert's query holds for the fields it carries"),
             _check("term", term is not None, "the term is made of the fields it carries"),
             _check("new terms", self.said.new_terms == list(said.term.values()), "the new terms are those of the term"),
-            _check("clauses", clauses == said.clauses, "the clauses are those of query and fields"),
+            _check(
+                "clauses",
+                list(map(_ground, clauses)) == list(map(_ground, said.clauses)),
+                "the clauses are those of query and fields",
+            ),
             _check("alert id", derived == self.said.uuid, "the id is that of rule, term and source record"),
             _check("verdict", self._verdict() is Verdict.NEW, "compared with the state it carries, the term is new"),
             _check("assessment", weighed == said.assessment, "the assessment is that of the fields it carries"),
@@ -179,6 +183,21 @@ class CarriedAlert:
         cut = [path for path in self.said.detector.truncated if not path.startswith(("detector.", "kibana."))]
         if cut:
             yield f"the event was cut in the alert, so that checks may fail which the whole passes: {', '.join(cut)}"
+
+
+def _ground(clause: JsonObject) -> JsonObject:
+    """A clause as far as it is the same for an event and for what an alert makes of it.
+
+    Values that stood in several places of the event stand in another order in the alert; where only some of them were
+    kept, which ones depends on that.
+    """
+    values, omitted = as_object(clause.get("values")), as_object(clause.get("omitted"))
+    kept = {
+        name: sorted(map(str, found if isinstance(found, list) else [found]))
+        for name, found in values.items()
+        if name not in omitted
+    }
+    return {"clause": clause.get("clause"), "result": clause.get("result"), "values": kept, "omitted": omitted}
 
 
 def _check(name: str, result: bool, detail: str) -> JsonObject:

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.broker
 
+HOST = "mail03"
+"""Its records stand in partition 3 of 4: what is looked for in the first one is not found."""
+
 _LEADERS = {"process__session_leader": {"name": "exim4", "entity_id": "e1"}}
 
 
 def _process(name: str, parent: str, own: str, *above: str, time: str = "2026-01-05T08:00:00Z") -> bytes:
-    """An execution on mail01 in exim4's session, by its entity ids."""
+    """An execution on HOST in exim4's session, by its entity ids."""
     fields = {"process__entity_id": own, "process__parent__entity_id": above[0], "process__Ext__ancestry": list(above)}
-    return raw(event(name, parent, time=time, **fields, **_LEADERS))
+    return raw(event(name, parent, HOST, time=time, **fields, **_LEADERS))
 
 
 _CHAIN = [_process("sh", "exim4", "e2", "e1"), _process("perl", "sh", "e3", "e2", "e1")]
@@ -54,7 +57,7 @@ def test_an_event_is_explained_by_what_workers_know(
 ) -> None:
     """Before it was judged as it will be, with its lineage; afterwards as applied; and its alert by its id."""
     with Installation(kafka.brokers, topic_prefix).create() as installation:
-        first = installation.play(Outgoing(b"mail01", value) for value in _CHAIN)
+        first = installation.play(Outgoing(HOST.encode(), value) for value in _CHAIN)
         worker = installation.worker()
         installation.wait_caught_up(worker)
         assert 0 == worker.stop()
@@ -63,7 +66,8 @@ def test_an_event_is_explained_by_what_workers_know(
 
         # Nobody has judged these: explained as if they came now.
         upcoming, again = (
-            _place(place) for place in installation.play([Outgoing(b"mail01", _NEXT), Outgoing(b"mail01", _AGAIN)])
+            _place(place)
+            for place in installation.play([Outgoing(HOST.encode(), _NEXT), Outgoing(HOST.encode(), _AGAIN)])
         )
         document = _explained(installation, "--at", upcoming)
         term = _terms(document)["exim4_descendant"]
@@ -121,7 +125,7 @@ def _assert_alert_without_its_record(
         uuid = f"{number}" * 64
         detector = {**alert["detector"], "source": dict(zip(("topic", "partition", "offset"), source, strict=True))}
         changed = {**alert, "kibana.alert.uuid": uuid, "detector": detector}
-        installation.send("alerts", [Outgoing(b"mail01", raw(changed))])
+        installation.send("alerts", [Outgoing(HOST.encode(), raw(changed))])
         document = _explained(installation, "--alert-id", uuid, code=1)
         assert "what the alert carries" == document["compared_with"]
         assert document["notes"][0].startswith("explained by the alert alone")

@@ -269,3 +269,14 @@ def test_unknown_format_stops(value: bytes) -> None:
     """Nothing is guessed."""
     with pytest.raises(StateFormatError):
         decode_baseline(value)
+
+
+def test_offset_that_a_broker_gives_again_is_no_replay() -> None:
+    """A broker that lost the end of its log gives it to what came later: that is another term, and is counted."""
+    record = BaselineRecord(NOW, 3, NOW, epoch=1, offset=9, place=0)
+    for taken_at, terms in ((NOW, 3), (NOW + 1, 4)):
+        sighting = Sighting(NOW, 1, 7, taken_at)
+        found = watch(record, 0, assess(None, sighting, POLICY), sighting, RETENTION).record
+
+        assert found is not None
+        assert terms == found.terms

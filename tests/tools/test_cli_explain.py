@@ -166,6 +166,18 @@ def test_an_alert_that_was_changed_is_found_out(change: dict[str, Any], failed: 
     assert 1 == run("explain", "--alert", "alert.json").code
 
 
+@pytest.mark.parametrize("values", [{"process.name": ["perl"]}, {"process.name": 5}, {}])
+def test_a_clause_that_was_changed_is_found_out(values: dict[str, Any], run: Run) -> None:
+    """Also where what stands there could not come from us."""
+    write("event.json", raw(event()))
+    (alert,) = run("replay", "event.json", *NOW).documents
+    alert["detector"]["clauses"][-1]["values"] = values
+    write("alert.json", raw(alert))
+    document = explained(run, "--alert", "alert.json", code=1)
+
+    assert ["clauses"] == [check["check"] for check in document["checks"] if not check["result"]]
+
+
 def test_an_alert_whose_state_is_within_the_window_is_not_new(run: Run) -> None:
     """The verdict is derived from the state that the alert carries."""
     write("event.json", raw(event()))
