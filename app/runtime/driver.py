@@ -61,6 +61,8 @@ PRIVATE_NAMES: Final = (
     "faust.transport.consumer.ThreadDelegateConsumer._thread",
 )
 
+_HEARTBEAT_PAUSE_S: Final = 0.05
+
 
 class SieveConsumer(Consumer):
     """The consumer on the main thread: its accounts are the ledger's."""
@@ -91,6 +93,7 @@ class SieveConsumer(Consumer):
         fetched = await self._thread.getmany(active, timeout)
         if not isinstance(fetched, Fetched):
             return fetched
+        await self._heartbeat_again(fetched.assignment)
         if fetched.assignment in self._given_up:
             # A fetch that waited while its partitions were revoked. Its position is past records that were dropped
             # from the queues; whoever has the partitions now begins at what is committed.
@@ -100,6 +103,15 @@ class SieveConsumer(Consumer):
             if acked(tp.topic):
                 self._register(tp, [record.offset for record in fetched.records.get(tp, ())], position)
         return fetched.records
+
+    async def _heartbeat_again(self, assignment: object) -> None:
+        """Begin nothing while an effect would be refused for a late heartbeat: the next one, or a join, comes first.
+
+        What was begun before ends the worker at its next effect; one that was idle goes on.
+        """
+        heartbeat = cast(SieveTransport, self.transport).heartbeat
+        while heartbeat.too_old() and assignment not in self._given_up and not self.should_stop:
+            await self.sleep(_HEARTBEAT_PAUSE_S)
 
     def _register(self, tp: TP, offsets: list[int], position: int) -> None:
         known = self.ledger.position(tp)

@@ -34,7 +34,7 @@ _OURS = {
     consumer_thread: {
         *{"_held", "_release", "_positions", "_assignment", "_fail", "_beat", "_ask_coordinator", "_asked_at"},
     },
-    driver: {"_register", "_counted_to", "_forget_acks", "_given_up", "_close"},
+    driver: {"_register", "_counted_to", "_forget_acks", "_given_up", "_close", "_heartbeat_again"},
     producer: {"_send_if_alive"},
     connection: {
         *{"_broken", "_connection", "_stock", "_head", "_body", "_target", "_filled", "_expect_body", "_close"},
