@@ -16,6 +16,7 @@ from app.runtime.acls import PRINCIPALS, ROLES, Role
 from app.runtime.settings import LINK_SETTINGS, load_settings
 from app.tools.cli_dead_letters import dead_letters
 from app.tools.cli_explain import explain
+from app.tools.cli_sample import sample
 from app.tools.flags import examples, setting_options
 from app.tools.screen import say
 from app.tools.seldom import SeldomFilter
@@ -258,6 +259,7 @@ def tail(start: Literal["earliest", "latest"], count: int | None, *, as_json: bo
 
 cli.add_command(dead_letters)
 cli.add_command(explain)
+cli.add_command(sample)
 
 
 @cli.command(epilog=examples("eximwatch demo", "EXIMWATCH_BROKERS=127.0.0.1:9092 eximwatch demo --external"))
@@ -281,6 +283,7 @@ def demo(brokers: str | None, *, external: bool) -> None:
 
 def main() -> None:
     """Run the command line; an error is one line on standard error, with its own exit code."""
+    _end_by_sigterm()
     debug = "--debug" in sys.argv[1:]
     try:
         code = cli.main(args=[argument for argument in sys.argv[1:] if argument != "--debug"], standalone_mode=False)
@@ -296,6 +299,15 @@ def main() -> None:
         _report("interrupted", 130, debug=debug)
     except EximwatchError as error:
         _report(str(error), error.exit_code, debug=debug)
+
+
+def _end_by_sigterm() -> None:
+    """Let SIGTERM end the first process of a container as it ends any other, until a worker handles it.
+
+    For process 1 the kernel passes over signals without a handler: a stop during the start would wait to be killed.
+    """
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
 
 
 def _report(message: str, code: int, *, debug: bool) -> NoReturn:

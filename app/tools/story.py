@@ -107,16 +107,26 @@ def load_recording() -> Recording:
     return Recording(events, phases, first_seen)
 
 
-def tell(recording: Recording, begin: int, random: Random, hosts: Sequence[MailHost] = MAIL_HOSTS) -> Story:
+def tell(
+    recording: Recording,
+    begin: int,
+    random: Random,
+    hosts: Sequence[MailHost] = MAIL_HOSTS,
+    *,
+    noise: int = _NOISE_PER_SECOND,
+    ordinary_before: int = _ORDINARY_BEFORE,
+) -> Story:
     """Lay the recording out on the hosts.
 
-    The ordinary part is dated one day back and played quickly; the attack begins `attack_at` and keeps its pace.
+    The ordinary part is dated back and played quickly; the attack begins `attack_at` and keeps its pace.
 
     Args:
         recording: What was recorded.
         begin: When the story is played from, nanoseconds since 1970.
         random: For the events of other programs.
         hosts: Who is in it.
+        noise: Events of other programs a second.
+        ordinary_before: How far the ordinary part is dated back, nanoseconds.
     """
     ordinary, attack = (
         [line for phase in recording.phases if phase.kind == kind for line in range(phase.first, phase.last + 1)]
@@ -129,13 +139,13 @@ def tell(recording: Recording, begin: int, random: Random, hosts: Sequence[MailH
         for place, line in enumerate(ordinary):
             event = recording.events[line - 1]
             at = _ORDINARY_SPREAD * place / len(ordinary)
-            cues.append(_cue(event, host, at, begin - _ORDINARY_BEFORE - starts[0]))
+            cues.append(_cue(event, host, at, begin - ordinary_before - starts[0]))
         delay = attack_delay + number * _ATTACK_STAGGER
         for line in attack if host.attacked else ():
             event = recording.events[line - 1]
             at = delay + (_time(event) - starts[1]) / SECOND
             cues.append(_cue(event, host, at, begin + round(delay * SECOND) - starts[1]))
-    cues += _noise(random, begin, max(cue.at for cue in cues))
+    cues += _noise(random, begin, max(cue.at for cue in cues), noise)
     return Story(
         cues=tuple(sorted(cues, key=lambda cue: cue.at)),
         attack_at=begin + round(attack_delay * SECOND),
@@ -155,9 +165,9 @@ def _cue(event: JsonObject, host: MailHost, at: float, shift: int) -> Cue:
     return Cue(at, host.id.encode(), msgspec.json.encode(document))
 
 
-def _noise(random: Random, begin: int, seconds: float) -> Iterator[Cue]:
-    for place in range(int(seconds * _NOISE_PER_SECOND)):
-        at = place / _NOISE_PER_SECOND
+def _noise(random: Random, begin: int, seconds: float, rate: int) -> Iterator[Cue]:
+    for place in range(int(seconds * rate)):
+        at = place / rate
         host = Host(random.randrange(_NOISE_HOSTS))
         yield Cue(at, host.id.encode(), ordinary_event(random, host, begin + round(at * SECOND)))
 
