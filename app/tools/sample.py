@@ -16,7 +16,7 @@ from app.tools.generator import Host, ordinary_event
 from app.tools.story import Cue, MailHost, Recording, load_recording, tell
 
 _HOSTS: Final = 40
-_STEADY: Final = tuple(MailHost(f"mail{number:02d}.example.test", attacked=False) for number in (1, 2, 3))
+STEADY: Final = tuple(MailHost(f"mail{number:02d}.example.test", attacked=False) for number in (1, 2, 3))
 _LEARNED_BEFORE: Final = 5 * DAY
 """How long ago an attacked host did its ordinary work: before an installation of less age learns, within its window."""
 _UNCONFIRMED_S: Final = 60.0
@@ -51,7 +51,7 @@ def run_sample(
         while True:
             begun, begin = time.monotonic(), time.time_ns()
             host = MailHost(f"mail-{random.getrandbits(32):08x}.example.test", attacked=True)
-            say(f"an attack on {host.name}, and ordinary work on {len(_STEADY)} mail servers and {_HOSTS} hosts")
+            say(f"an attack on {host.name}, and ordinary work on {len(STEADY)} mail servers and {_HOSTS} hosts")
             for cue in turn(recording, host, begin, random, rate, attack_every):
                 time.sleep(max(0.0, begun + cue.at - time.monotonic()))
                 _send(producer, topic, cue, confirmed)
@@ -75,7 +75,7 @@ def turn(recording: Recording, host: MailHost, begin: int, random: Random, rate:
         rate: Their number a second.
         seconds: How long it takes.
     """
-    story = tell(recording, begin, random, (host, *_STEADY), noise=rate, ordinary_before=_LEARNED_BEFORE)
+    story = tell(recording, begin, random, (host, *STEADY), noise=rate, ordinary_before=_LEARNED_BEFORE)
     yield from story.cues
     first = int(story.cues[-1].at * rate) + 1 if story.cues else 0
     for place in range(first, int(seconds * rate)):
