@@ -72,7 +72,13 @@ METRICS: Final = (
         "batches",
         "Record batches that the sieve `dropped` or `kept`.",
     ),
-    Metric("eximwatch_null_records_total", "counter", (), "records", "Source records without a value; skipped."),
+    Metric(
+        "eximwatch_null_records_total",
+        "counter",
+        (),
+        "records",
+        "Source records without a value that the sieve kept; skipped.",
+    ),
     Metric("eximwatch_candidates_total", "counter", (), "records", "Source records that were decoded."),
     Metric("eximwatch_forwarded_total", "counter", (), "records", "Records written to the matches topic."),
     Metric(

@@ -18,6 +18,7 @@ from app.runtime.acls import PRINCIPALS, ROLES, Role
 from app.runtime.settings import LINK_SETTINGS, load_settings
 from app.tools.cli_dead_letters import dead_letters
 from app.tools.cli_explain import explain
+from app.tools.cli_health import health
 from app.tools.cli_sample import sample
 from app.tools.flags import examples, setting_options
 from app.tools.screen import say
@@ -261,6 +262,7 @@ def tail(start: Literal["earliest", "latest"], count: int | None, *, as_json: bo
 
 cli.add_command(dead_letters)
 cli.add_command(explain)
+cli.add_command(health)
 cli.add_command(sample)
 
 
