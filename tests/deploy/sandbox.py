@@ -2,8 +2,8 @@
 
     python -m tests.deploy.sandbox UNIT COMMAND…
 
-It stands in where systemd does not run: its filter of system calls, MemoryDenyWriteExecute, NoNewPrivileges,
-RestrictNamespaces through the filter, LimitNOFILE and UMask. Mounts, devices and memory limits are not taken on.
+It stands in where systemd does not run: its filter of system calls, RestrictAddressFamilies,
+MemoryDenyWriteExecute, NoNewPrivileges, LimitNOFILE and UMask. Mounts, devices and memory limits are not taken on.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,20 @@ _PR_SET_MDWE: Final = 65
 _PR_MDWE_REFUSE_EXEC_GAIN: Final = 1
 _SCMP_ACT_ALLOW: Final = 0x7FFF0000
 _SCMP_ACT_ERRNO: Final = 0x00050000
+_SCMP_CMP_EQ: Final = 4
 _EPERM: Final = 1
+_ENOSYS: Final = 38
+
+
+class _Comparison(ctypes.Structure):
+    """libseccomp's struct scmp_arg_cmp."""
+
+    _fields_ = (
+        ("arg", ctypes.c_uint),
+        ("op", ctypes.c_int),
+        ("datum_a", ctypes.c_uint64),
+        ("datum_b", ctypes.c_uint64),
+    )
 
 
 def options(unit: str) -> dict[str, list[str]]:
@@ -72,12 +86,16 @@ def enter(unit: str) -> None:
     seccomp = ctypes.CDLL("libseccomp.so.2", use_errno=True)
     seccomp.seccomp_init.restype = ctypes.c_void_p
     context = ctypes.c_void_p(seccomp.seccomp_init(_SCMP_ACT_ERRNO | _EPERM))
-    for call in sorted(calls - {"clone3"}):
+    for call in sorted(calls - {"clone3", "socket"}):
         number = seccomp.seccomp_syscall_resolve_name(call.encode())
         if number >= 0:
             _done(seccomp.seccomp_rule_add(context, _SCMP_ACT_ALLOW, number, 0), call)
     # As systemd does for RestrictNamespaces: its flags can't be looked at, so libc is made to fall back to clone.
-    seccomp.seccomp_rule_add(context, _SCMP_ACT_ERRNO | 38, seccomp.seccomp_syscall_resolve_name(b"clone3"), 0)
+    seccomp.seccomp_rule_add(context, _SCMP_ACT_ERRNO | _ENOSYS, seccomp.seccomp_syscall_resolve_name(b"clone3"), 0)
+    number = seccomp.seccomp_syscall_resolve_name(b"socket")
+    for family in said["RestrictAddressFamilies"][-1].split():
+        only = _Comparison(0, _SCMP_CMP_EQ, getattr(socket, family), 0)
+        _done(seccomp.seccomp_rule_add_array(context, _SCMP_ACT_ALLOW, number, 1, ctypes.byref(only)), family)
     _done(seccomp.seccomp_load(context), "the filter of system calls")
     if said["MemoryDenyWriteExecute"] == ["yes"]:
         _done(libc.prctl(_PR_SET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0), "MDWE")

@@ -151,10 +151,7 @@ def test_services_raise_alerts_together(kafka: Kafka | GivenKafka, topic_prefix:
         arguments = SERVICES["topics"]["command"]
         made = installation.run(*arguments, **{name.removeprefix("EXIMWATCH_"): text for name, text in changed.items()})
         assert 0 == made.returncode, made.stderr
-        workers = [
-            installation.worker(**_settings(name) | {"BROKERS": kafka.brokers, "SOURCE_TOPICS": source})
-            for name in WORKERS
-        ]
+        workers = [installation.worker() for _ in WORKERS]
         installation.wait_shared(workers)
         command = [source if "process-events" == word else word for word in SERVICES["producer"]["command"]]
         folder = Path(tempfile.mkdtemp(prefix="eximwatch-producer-"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ from app.runtime.settings import Settings
 from tests.broker.history import history
 from tests.broker.installation import PARTITIONS, Installation
 from tests.broker.jars import REPOSITORY
+from tests.broker.settings import free_ports
 from tests.deploy import sealed
 from tests.deploy.dockerfile import USER, Context, Player, as_plain_user, own, stages
 
@@ -144,7 +146,7 @@ def test_commands_run_without_home(image: Path) -> None:
 
 @pytest.mark.broker
 def test_worker_runs_in_it(kafka: Kafka | GivenKafka, topic_prefix: str, image: Path) -> None:
-    """As process 1 over a root that can't be written it gets ready, leaves no child behind, and stops with 0."""
+    """As process 1 over a root that can't be written it gets ready, is found well, has no child left, stops with 0."""
     sealed.require()
     with Installation(kafka.brokers, topic_prefix).create() as installation:
         data = image / "var/lib/eximwatch"
@@ -155,9 +157,11 @@ def test_worker_runs_in_it(kafka: Kafka | GivenKafka, topic_prefix: str, image: 
             "EXIMWATCH_SOURCE_TOPICS": installation.source(),
             "EXIMWATCH_PARTITIONS": str(PARTITIONS),
             "EXIMWATCH_REPLICATION_FACTOR": "1",
-            "EXIMWATCH_HTTP_LISTEN": "127.0.0.1:0",
+            "EXIMWATCH_HTTP_LISTEN": f"127.0.0.1:{free_ports(1)[0]}",
         }
         command = _command(*stages(DOCKERFILE.read_text())[-1].listed("CMD"))
+        check = json.loads(stages(DOCKERFILE.read_text())[-1].last("HEALTHCHECK").partition("CMD ")[2])
+        assert 1 == as_plain_user(check, environment, image).returncode
         # The second start opens the databases in a process of its own beforehand.
         for _ in range(2):
             worker = _sealed(command, environment, data)
@@ -167,6 +171,8 @@ def test_worker_runs_in_it(kafka: Kafka | GivenKafka, topic_prefix: str, image: 
                 installation.play(record.keyed for record in history(7, 20))
                 installation.wait_caught_up()
                 assert [] == worker.children()
+                asked = as_plain_user(check, environment, image)
+                assert 0 == asked.returncode, asked.stdout
                 assert 0 == worker.stop(signal.SIGTERM), worker.output()
             finally:
                 worker.close()

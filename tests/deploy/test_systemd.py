@@ -104,6 +104,22 @@ def test_filter_takes_what_the_worker_has_no_use_for() -> None:
     assert not {"mount", "ptrace", "setuid", "chown", "bpf", "reboot", "init_module"} & calls
 
 
+def test_the_stand_in_for_systemd_holds_what_it_says() -> None:
+    """Else that the worker runs in it would say nothing: no such memory, no such call."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is missing")
+    tries = (
+        "import mmap; mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)",
+        "import os; os.chroot('/')",
+        "import os; os.setuid(os.getuid())",
+        "import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+    )
+    for program in tries:
+        command = [sys.executable, "-m", "tests.deploy.sandbox", str(UNIT), sys.executable, "-c", program]
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert "PermissionError" in done.stderr, (program, done.stderr)
+
+
 @pytest.mark.broker
 def test_worker_runs_within_its_bounds(kafka: Kafka | GivenKafka, topic_prefix: str) -> None:
     """Under its filter of system calls and without memory that is writable and executable, a restart among it."""
