@@ -183,6 +183,9 @@ class Settings(BaseSettings):
         description="Compare the topics with their declaration at start; false only on the demo's broker.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+    log_format: Literal["console", "json"] = Field(
+        "console", description="How: `console`, lines for people, or `json`, one object in ECS's names a line."
+    )
 
     @classmethod
     def settings_customise_sources(

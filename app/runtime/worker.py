@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import shutil
 import time
-from collections.abc import Callable
 from functools import partial
 
 import uvloop
@@ -24,6 +22,7 @@ from app.runtime.data_dir import Installation, claim
 from app.runtime.database import Databases, table_options, tables_folder
 from app.runtime.ending import end_process
 from app.runtime.link import check_link
+from app.runtime.log import logger
 from app.runtime.rights import require_rights
 from app.runtime.rules import engine_of, load_rules
 from app.runtime.settings import Settings
@@ -34,15 +33,12 @@ from app.runtime.table_kind import LINEAGE, NEW_TERMS
 from app.runtime.topology import build_app
 from app.runtime.watchdog import StableOffsets, Watchdog
 
-logger = logging.getLogger("eximwatch")
 
-
-def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
+def run_worker(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; returns after a graceful stop.
 
     Args:
         settings: Everything the worker is told.
-        announce: Takes the lines that say what will be used.
 
     Raises:
         EximwatchError: The start is refused; its message says what to do.
@@ -51,9 +47,15 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
     check_link(settings)
     rules = load_rules(settings.rules)
     for name, value in settings.shown():
-        announce(f"{name} = {value}")
+        logger.info("{setting} = {value}", setting=name, value=value)
     for rule in rules:
-        announce(f"rule {rule.id} version {rule.spec.version} sha256 {rule.digest[:12]} from {rule.file}")
+        logger.info(
+            "rule {rule} version {version} sha256 {sha256} from {path}",
+            rule=rule.id,
+            version=rule.spec.version,
+            sha256=rule.digest[:12],
+            path=rule.file,
+        )
     matches_topic_id = settings.matches_topic
     installation = Installation(prefix=settings.topic_prefix)
     group_is_new = True
@@ -63,7 +65,7 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
         layout = topics.inspect(admin, topics.declare(settings, longest_window(rules)), settings)
         topics.require(layout)
         for line in replication.warnings(layout.copies):
-            logger.warning(line)
+            logger.warning("{reason}", reason=line)
         matches_topic_id = layout.topic_ids[settings.matches_topic]
         installation = Installation(
             prefix=settings.topic_prefix,
@@ -75,7 +77,7 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
     data_dir = claim(settings.data_dir, installation, time.time_ns() if group_is_new else None)
     warning = start_checks.space_warning(settings.data_dir, shutil.disk_usage(settings.data_dir).free)
     if warning is not None:
-        logger.warning(warning)
+        logger.warning("{reason}", reason=warning, path=settings.data_dir)
     retentions = {
         NEW_TERMS: topics.changelog_retention(longest_window(rules)),
         LINEAGE: ring.RETENTION,
@@ -109,4 +111,4 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
             raise BrokerError(f"the link to Kafka failed: {worker.reason!r}; start again, nothing is lost") from None
         raise
     finally:
-        logger.info("counts: %s", counts)
+        logger.info("counts:", counts=counts.shown())
