@@ -104,7 +104,7 @@ class Effects:
         self._counts.dead_letters[letter.reason] += 1
         logger.log(
             logging.ERROR if letter.reason == "internal_error" else logging.WARNING,
-            "dead letter, {reason}: {topic}:{partition}:{offset} {detail}",
+            "dead letter, {reason}: {topic}:{partition}:{offset}",
             reason=letter.reason,
             topic=source.topic,
             partition=source.partition,

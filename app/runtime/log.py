@@ -84,7 +84,9 @@ class LogHandler(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, after those that have become due."""
         if self._repeats is not None:
-            for due in self._repeats.due():
+            # The line with which the process ends is the last one.
+            ends = "exit_code" in getattr(record, "fields", ())
+            for due in self._repeats.rest() if ends else self._repeats.due():
                 super().emit(due)
             if not self._repeats.admit(record):
                 return
