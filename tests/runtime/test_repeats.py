@@ -82,6 +82,14 @@ def test_what_differs_is_written() -> None:
     assert not repeats.admit(_record("%s", "made before"))
 
 
+def test_numbers_make_no_difference() -> None:
+    """asyncio puts addresses of its objects into its text, others ports and counts."""
+    repeats = Repeats(Clock())
+
+    assert repeats.admit(_record("task at 0x7f01 failed on port 9092"))
+    assert not repeats.admit(_record("task at 0xaabb failed on port 19093"))
+
+
 def test_ours_are_told_apart_by_what_they_are_about() -> None:
     """Reason, rule and what the call names; an offset is another each time."""
     repeats = Repeats(Clock())
