@@ -107,8 +107,7 @@ def _json(version: str) -> Callable[[object, str, EventDict], str]:
         trace = _trace(event)
         if trace:
             line["error.stack_trace"] = "\n".join(trace)
-        # Of the characters below 128 it leaves DEL as it is.
-        return json.dumps(line, default=shown).replace("\x7f", "\\u007f")
+        return json.dumps(line, default=shown)
 
     return render
 

@@ -83,7 +83,7 @@ def test_what_differs_is_written() -> None:
 
 
 def test_numbers_make_no_difference() -> None:
-    """asyncio puts addresses of its objects into its text, others ports and counts."""
+    """An event loop puts addresses of its objects into its text, others ports and counts."""
     repeats = Repeats(Clock())
 
     assert repeats.admit(_record("task at 0x7f01 failed on port 9092"))
