@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, cast
@@ -30,6 +31,7 @@ from app.runtime.counts import Counts
 from app.runtime.fail_points import FAIL_POINT
 from app.runtime.heartbeat import Heartbeat
 from app.runtime.in_flight import Unconfirmed
+from app.runtime.log import logger
 from app.runtime.partition import partition_of
 from app.runtime.records import (
     CUT_RECORD,
@@ -106,6 +108,16 @@ class Effects:
 
     async def dead_letter(self, letter: DeadLetter, source: SourcePosition, raw: bytes) -> None:
         """Send a dead letter: the source bytes as they were, or where they are too large their beginning."""
+        logger.log(
+            logging.ERROR if letter.reason == "internal_error" else logging.WARNING,
+            "dead letter, {reason}: {topic}:{partition}:{offset}",
+            reason=letter.reason,
+            topic=source.topic,
+            partition=source.partition,
+            offset=source.offset,
+            rule=letter.rule_id,
+            detail=letter.detail,
+        )
         headers = dead_letter_headers(letter, source)
         key = f"{source.topic}:{source.partition}:{source.offset}".encode()
         try:

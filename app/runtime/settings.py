@@ -198,6 +198,9 @@ class Settings(BaseSettings):
         100_000, description="A worker is ready while no partition of its lags by more offsets than this."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+    log_format: Literal["console", "json"] = Field(
+        "console", description="How: `console`, lines for people, or `json`, one object in ECS's names a line."
+    )
 
     @classmethod
     def settings_customise_sources(

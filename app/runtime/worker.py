@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import cast
 
@@ -29,6 +28,7 @@ from app.runtime.driver import SieveTransport
 from app.runtime.ending import end_process
 from app.runtime.http_server import HttpServer
 from app.runtime.link import check_link
+from app.runtime.log import logger
 from app.runtime.monitor import Monitor
 from app.runtime.rights import require_rights
 from app.runtime.rules import engine_of, load_rules
@@ -41,15 +41,12 @@ from app.runtime.table_kind import LINEAGE, NEW_TERMS
 from app.runtime.topology import build_app
 from app.runtime.watchdog import StableOffsets, Watchdog
 
-logger = logging.getLogger("eximwatch")
 
-
-def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
+def run_worker(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; returns after a graceful stop.
 
     Args:
         settings: Everything the worker is told.
-        announce: Takes the lines that say what will be used.
 
     Raises:
         EximwatchError: The start is refused; its message says what to do.
@@ -58,9 +55,15 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
     check_link(settings)
     rules = load_rules(settings.rules)
     for name, value in settings.shown():
-        announce(f"{name} = {value}")
+        logger.info("{setting} = {value}", setting=name, value=value)
     for rule in rules:
-        announce(f"rule {rule.id} version {rule.spec.version} sha256 {rule.digest[:12]} from {rule.file}")
+        logger.info(
+            "rule {rule} version {version} sha256 {sha256} from {path}",
+            rule=rule.id,
+            version=rule.spec.version,
+            sha256=rule.digest[:12],
+            path=rule.file,
+        )
     counts = Counts()
     monitor = Monitor(settings, rules, counts)
     with _served(settings, monitor):
@@ -91,7 +94,7 @@ def _run(settings: Settings, rules: Sequence[Rule], counts: Counts, monitor: Mon
         layout = topics.inspect(admin, topics.declare(settings, longest_window(rules)), settings)
         topics.require(layout)
         for line in replication.warnings(layout.copies):
-            logger.warning(line)
+            logger.warning("{reason}", reason=line)
         matches_topic_id = layout.topic_ids[settings.matches_topic]
         installation = Installation(
             prefix=settings.topic_prefix,
@@ -103,7 +106,7 @@ def _run(settings: Settings, rules: Sequence[Rule], counts: Counts, monitor: Mon
     data_dir = claim(settings.data_dir, installation, time.time_ns() if group_is_new else None)
     warning = start_checks.space_warning(settings.data_dir, shutil.disk_usage(settings.data_dir).free)
     if warning is not None:
-        logger.warning(warning)
+        logger.warning("{reason}", reason=warning, path=settings.data_dir)
     retentions = {
         NEW_TERMS: topics.changelog_retention(longest_window(rules)),
         LINEAGE: ring.RETENTION,
@@ -139,4 +142,4 @@ def _run(settings: Settings, rules: Sequence[Rule], counts: Counts, monitor: Mon
             raise BrokerError(f"the link to Kafka failed: {worker.reason!r}; start again, nothing is lost") from None
         raise
     finally:
-        logger.info("counts: %s", counts)
+        logger.info("counts:", counts=counts.shown())
