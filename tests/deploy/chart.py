@@ -1,6 +1,4 @@
-"""What the Helm chart repeats of the project: its version, its settings, its alarms. `python -m tests.deploy.chart`
-writes all three anew.
-"""
+"""What the Helm chart repeats of the project: version, settings, alarms. `python -m tests.deploy.chart` writes them."""
 
 from __future__ import annotations
 
@@ -53,13 +51,14 @@ def repeated() -> dict[str, str]:
 
 
 def _setting(declared: dict[str, Any]) -> dict[str, Any]:
-    """A setting's schema: a list may be one text with commas, and what may be None may be null (Helm's way to unset)."""
+    """A setting's schema: a list may be one text with commas, and what is None by default is left out to be so."""
     described = {"description": declared["description"]}
     choices = [choice for choice in declared.get("anyOf", [declared]) if choice["type"] != "null"]
     kind = choices[0]
     if kind["type"] == "array":
         text = {"type": "string", "minLength": 1}
-        return {**described, "anyOf": [text, {"type": "array", "items": text}]}
+        least = 0 if declared["default"] == [] else 1
+        return {**described, "anyOf": [text, {"type": "array", "items": text, "minItems": least}]}
     kept = {key: kind[key] for key in ("enum", "minimum", "maximum", "minLength", "pattern") if key in kind}
     if kind["type"] == "string" and _is_duration(declared.get("default")):
         kept |= {"minLength": 1, "pattern": _DURATION}
