@@ -21,7 +21,7 @@ from tests.deploy.tools import promtool
 
 pytestmark = pytest.mark.xdist_group("helm")
 
-KUBERNETES = ("1.33", "1.37")
+KUBERNETES = ("1.27", "1.33", "1.37")
 OPERATOR_KINDS = {"ServiceMonitor", "PrometheusRule"}
 
 
@@ -38,7 +38,7 @@ def test_helm_has_nothing_to_say_against_the_chart(name: str) -> None:
 
 @pytest.mark.parametrize("name", SETS)
 def test_kubernetes_takes_every_manifest(name: str) -> None:
-    """Against the schemas of an older and a newer Kubernetes; a field that they do not know is refused."""
+    """From the oldest version that the chart allows to new ones; a field that they do not know is refused."""
     for manifest in manifests(name):
         if manifest["kind"] not in OPERATOR_KINDS:
             for version in KUBERNETES:

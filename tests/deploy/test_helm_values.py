@@ -125,6 +125,13 @@ def test_every_value_is_used() -> None:
         assert re.search(rf'\.Values\.{name}\b|"{name}" "/', templates), name
 
 
+def test_the_readme_shows_values_that_are_taken() -> None:
+    """What an operator copies first: it makes the job, the monitor and the alarms, and no secret is missing a name."""
+    (shown,) = re.findall(r"<!-- values -->\n```yaml\n(.*?)```", (CHART / "README.md").read_text(), re.DOTALL)
+    made = {manifest["kind"] for manifest in render(yaml.safe_load(shown))}
+    assert {"Job", "ServiceMonitor", "PrometheusRule", "StatefulSet"} <= made
+
+
 def test_notes_say_what_is_left_to_do(tmp_path: Path) -> None:
     """Which topics, where to look, and what this release does not bring."""
     chart = shutil.copytree(CHART, tmp_path / "eximwatch")
