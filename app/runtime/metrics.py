@@ -82,7 +82,13 @@ METRICS: Final = (
         "records",
         "Executions of exim4's family that match no rule and name no host; nothing is kept of them.",
     ),
-    Metric("eximwatch_matches_total", "counter", ("rule",), "records", "Source records that match a rule's query."),
+    Metric(
+        "eximwatch_matches_total",
+        "counter",
+        ("rule",),
+        "records",
+        "Source records that match a rule's query and have its term.",
+    ),
     Metric(
         "eximwatch_verdicts_total",
         "counter",
