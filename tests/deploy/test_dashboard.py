@@ -76,7 +76,7 @@ def test_links_lead_to_entries_of_the_runbook() -> None:
 
 def test_the_page_shows_values_units_and_gaps() -> None:
     """A stat its value in the threshold's colour, a line with a gap in two pieces, a table one row for equal labels."""
-    lag, lines, places = (_titled(title) for title in ("Lag: seconds", "Memory", "Where each"))
+    lag, lines, places = (_titled(title) for title in ("Lag: the worst", "Memory", "Where each"))
     labels = {"topic": "t", "partition": "3", "instance": "w<1>", "job": "eximwatch"}
     drawn, (width, _) = drawing.page(
         "Eximwatch",
