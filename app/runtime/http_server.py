@@ -114,11 +114,8 @@ class HttpServer:
         """Begin to answer."""
         self._thread.start()
         host, port = self.address
-        logger.info(
-            "metrics and health at http://{host}:{port}/metrics, /livez, /readyz",
-            host=f"[{host}]" if ":" in host else host,
-            port=port,
-        )
+        shown = f"[{host}]" if ":" in host else host
+        logger.info("metrics and health at {url}/metrics, /livez, /readyz", url=f"http://{shown}:{port}")
 
     def stop(self) -> None:
         """Answer no more."""
