@@ -96,7 +96,7 @@ def test_a_wrong_source_format_loses_nothing_that_can_be_told(kafka: Kafka | Giv
 
         # And what a worker of the other setting has yet to judge, it reads by the match's own word.
         installation.play([Outgoing(None, _wrapped(raw(event("python3")))), Outgoing(None, _wrapped(raw(event("id"))))])
-        unaware = installation.worker(**_ECS)
+        unaware = installation.worker(source_format="ecs")
         installation.wait_caught_up(unaware)
         assert 0 == unaware.stop()
         assert 1 == len(installation.alerts())
