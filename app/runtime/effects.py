@@ -82,7 +82,8 @@ class Effects:
         try:
             # The client's own partitioner looks up the topic's partitions anew for every record.
             partition = partition_of(route.key, self._settings.partitions)
-            future = await self._hand_over(topic, route.key, raw, match_headers(route, source), partition)
+            headers = match_headers(route, source, self._settings.source_format)
+            future = await self._hand_over(topic, route.key, raw, headers, partition)
         except TooLargeError as error:
             await self.dead_letter(DeadLetter("too_large", f"the match can't be forwarded: {error}"), source, raw)
             return None

@@ -102,6 +102,7 @@ def settings(**flags: str | None) -> None:
     help="When the events are taken to arrive: no clock counts as later than this plus --max-future-skew.",
 )
 @click.option("--alert-from", metavar="TIME", help="Matches with a clock before this build history only.")
+@click.option("--source-format", metavar="ecs|message", help="See the worker.")
 @click.option("--max-future-skew", metavar="DURATION", help="See the worker.")
 @click.option("--max-alert-bytes", metavar="N", help="See the worker.")
 @click.option("--alerts", metavar="FILE", help="Write alerts there instead of to standard output.")
@@ -111,6 +112,7 @@ def replay(
     rules: tuple[str, ...],
     now: str | None,
     alert_from: str | None,
+    source_format: str | None,
     max_future_skew: str | None,
     max_alert_bytes: str | None,
     alerts: str | None,
@@ -126,7 +128,11 @@ def replay(
     from app.tools.replay_command import parse_now, run_replay
 
     settings = load_settings(
-        alert_from=alert_from, max_future_skew=max_future_skew, max_alert_bytes=max_alert_bytes, rules=rules
+        alert_from=alert_from,
+        source_format=source_format,
+        max_future_skew=max_future_skew,
+        max_alert_bytes=max_alert_bytes,
+        rules=rules,
     )
     taken_at = parse_now(now)
     engine = engine_of(settings, load_rules(settings.rules), taken_at)
@@ -213,14 +219,15 @@ def acls(role: Role, principal: str | None, **flags: str | None) -> None:
     help="The field that becomes the key.",
 )
 @click.option("--no-key", is_flag=True, help="Send without keys, so that the partition is random.")
-@setting_options(*LINK_SETTINGS)
+@setting_options(*LINK_SETTINGS, "source_format")
 def produce(file: str, topic: str, key_field: str, *, no_key: bool, **flags: str | None) -> None:
     """Send every line of FILE as one record; returns when all are confirmed."""
     from app.runtime.link import client_config
     from app.tools.produce import produce_file
 
-    link = client_config(load_settings(**flags))
-    sent, keyless = produce_file(link, file, topic, None if no_key else key_field)
+    loaded = load_settings(**flags)
+    key = None if no_key else key_field
+    sent, keyless = produce_file(client_config(loaded), file, topic, key, loaded.source_format)
     say(f"{sent} records sent to {topic}" + (f", {keyless} of them without a key" if keyless else ""))
 
 
