@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DEPLOY = REPOSITORY / "deploy"
 
-OTHER_COMMANDS = {"curl", "df", "du"}
+OTHER_COMMANDS = {"df", "du"}
 KAFKA_COMMANDS = {"kafka-consumer-groups.sh", "kafka-get-offsets.sh", "kafka-configs.sh", "kafka-topics.sh"}
 
 
