@@ -88,7 +88,7 @@ class Monitor:
         return found
 
     def read(self) -> Counter[str]:
-        """Offsets that were read past, by source topic; each is there from the start, so that its silence can be seen."""
+        """Offsets that were read past, by source topic; each is there from the start, so that silence can be seen."""
         known = Counter(dict.fromkeys(self._settings.source_topics, 0))
         known.update(self.counts.read.copy())
         return known
