@@ -54,7 +54,7 @@ def test_commands_of_ours_are_such(arguments: list[str]) -> None:
 
 def test_a_command_that_is_none_would_be_noticed() -> None:
     """A misspelt command, flag or reason is refused by what the test above does."""
-    for wrong in ("topics chekc", "alerts tail --form earliest", "dead-letters list --reason not_jsn"):
+    for wrong in ("topics compare", "alerts tail --since earliest", "dead-letters list --reason bad_json"):
         with pytest.raises(click.UsageError):
             _parse(cli, wrong.split())
 
