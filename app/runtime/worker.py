@@ -13,11 +13,11 @@ import uvloop
 from aiokafka.errors import KafkaError
 from faust.stores.rocksdb import RocksDBOptions
 
-from app.core import ring
+from app.core import ring, state_format
 from app.core.duration import SECOND, parse_duration
 from app.core.rule import longest_window
 from app.errors import BrokerError
-from app.runtime import replication, start_checks, topics
+from app.runtime import records, replication, start_checks, topics
 from app.runtime.acls import acls
 from app.runtime.counts import Counts
 from app.runtime.data_dir import Installation, claim
@@ -54,6 +54,8 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
         announce(f"{name} = {value}")
     for rule in rules:
         announce(f"rule {rule.id} version {rule.spec.version} sha256 {rule.digest[:12]} from {rule.file}")
+    announce(f"format of the tables: writes {state_format.FORMAT}, reads {_span(state_format.READABLE)}")
+    announce(f"format of headers: writes {records.FORMAT}, reads {_span(records.READABLE)}")
     matches_topic_id = settings.matches_topic
     installation = Installation(prefix=settings.topic_prefix)
     group_is_new = True
@@ -110,3 +112,7 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
         raise
     finally:
         logger.info("counts: %s", counts)
+
+
+def _span(formats: range) -> str:
+    return f"{formats[0]} to {formats[-1]}"
