@@ -34,9 +34,8 @@ def command(steps: int) -> tuple[str, ...]:
 
 def install(steps: int) -> None:
     """Make this process the later version."""
-    for module in (state_format, records):
-        module.FORMAT += steps  # type: ignore[misc]  # final, but for a later version
-        module.READABLE = range(module.OLDEST, module.FORMAT + 2)  # type: ignore[misc]
+    for module in (state_format, records):  # final, but for a later version
+        vars(module).update(FORMAT=module.FORMAT + steps, READABLE=range(module.OLDEST, module.FORMAT + steps + 2))
     StateFormat.encode = _encode  # type: ignore[method-assign]
     records._position_headers = _with_header(records._position_headers)
 
