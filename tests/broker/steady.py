@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 
 INTERVAL_S: Final = 0.1
 
+HOSTS: Final = 16
+
 _END_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """An event of a stream: which it was, when it was sent (nanoseconds since 1970), and its bytes."""
+    """An event of a stream: which it was, its host, when it was sent (nanoseconds since 1970), and its bytes."""
 
     number: int
+    host: str
     at: int
     value: bytes
 
@@ -39,7 +42,7 @@ class Steady:
     Attributes:
         installation: To whose source it is sent.
         parents: Parents of the executions, in turn.
-        each: Executions that are sent at a time, one for each of as many hosts.
+        each: Executions that are sent at a time, one to each of as many partitions.
         sent: What was acknowledged.
     """
 
@@ -71,18 +74,20 @@ class Steady:
         try:
             for first in itertools.count(0, self.each):
                 now = time.time_ns()
-                events = [
-                    Sent(number, now, execution(f"program-{number}", f"host-{number % self.each}", parent, now))
-                    for number, parent in zip(
-                        range(first, first + self.each), itertools.cycle(self.parents), strict=False
-                    )
-                ]
+                numbers = range(first, first + self.each)
+                events = [self._event(*one, now) for one in zip(numbers, itertools.cycle(self.parents), strict=False)]
                 self.installation.play(Outgoing(None, one.value, (), one.number % self.each) for one in events)
                 self.sent += events
                 if self._over.wait(INTERVAL_S):
                     return
         except BaseException as error:  # noqa: BLE001 — told to who waits
             self._failure = error
+
+    @staticmethod
+    def _event(number: int, parent: str, now: int) -> Sent:
+        # Hosts and partitions of the source do not go together, so that a match often goes to the other worker.
+        host = f"host-{number // 3 % HOSTS}"
+        return Sent(number, host, now, execution(f"program-{number}", host, parent, now))
 
 
 def execution(program: str, host: str, parent: str, at: int, **more: object) -> bytes:

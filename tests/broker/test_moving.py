@@ -92,9 +92,7 @@ def test_copy_of_a_running_workers_directory_is_not_trusted(
         assert 0 == worker.stop(_STOP_S)
 
         copied = installation.worker(data_dir=str(copy))
-        again = (
-            execution(f"program-{one.number}", f"host-{one.number % 4}", "exim4", time.time_ns()) for one in stream.sent
-        )
+        again = (execution(f"program-{one.number}", one.host, "exim4", time.time_ns()) for one in stream.sent)
         installation.play(Outgoing(None, value) for value in again)
         installation.wait_caught_up(copied)
         assert f"data_dir {copy} is a copy that was made while its worker ran" in copied.output()
