@@ -61,7 +61,7 @@ def test_source_topic_is_added_and_taken_away(
         judged({one for one in due if one.startswith("mail")}, *workers)
         for topics in (both, mail):
             for number in (0, 1):
-                assert 0 == workers[number].stop(_STOP_S)
+                assert 0 == workers[number].stop(_STOP_S), workers[number].output()
                 workers[number] = start(number, topics)
                 play("mail", "web")
                 judged({one for one in due if one.startswith("mail")}, *workers)
