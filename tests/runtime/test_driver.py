@@ -54,6 +54,7 @@ def _consumer(fetched: Fetched) -> SieveConsumer:
     consumer._given_up = WeakSet()
     consumer._thread = cast(Any, Thread(fetched))
     consumer.app = cast(Any, SimpleNamespace(topics=SimpleNamespace(acks_enabled_for=lambda _: True)))
+    consumer.transport = cast(Any, SimpleNamespace(heartbeat=Heartbeat(30.0, lambda: 0.0, end_process)))
     return consumer
 
 
@@ -67,6 +68,30 @@ def test_fetch_that_outlives_its_assignment_changes_no_account(given_up: bool, e
     asyncio.run(consumer._getmany({SOURCE}, 1.0))
 
     assert expected == consumer.ledger.committable(SOURCE)
+
+
+@pytest.mark.parametrize(("given_up", "expected"), [(False, 21), (True, None)])
+def test_fetch_waits_for_a_heartbeat_of_late(monkeypatch: pytest.MonkeyPatch, given_up: bool, expected: int) -> None:
+    """An idle worker that was cut off begins nothing until the group took a heartbeat, or gave its place away."""
+    assignment = Assignment()
+    consumer = _consumer(Fetched({}, {SOURCE: 21}, assignment))
+    now = [0.0]
+    heartbeat = Heartbeat(10.0, lambda: now[0], end_process)
+    heartbeat.taken(0.0)
+    now[0] = 60.0
+    consumer.transport = cast(Any, SimpleNamespace(heartbeat=heartbeat))
+    seen: list[int | None] = []
+
+    async def pause(*_: object) -> None:
+        seen.append(consumer.ledger.committable(SOURCE))
+        if len(seen) == 3:
+            consumer._given_up.add(assignment) if given_up else heartbeat.taken(60.0)
+
+    monkeypatch.setattr(SieveConsumer, "sleep", pause)
+    monkeypatch.setattr(SieveConsumer, "should_stop", False)
+    asyncio.run(consumer._getmany({SOURCE}, 1.0))
+
+    assert ([None] * 3, expected) == (seen, consumer.ledger.committable(SOURCE))
 
 
 def test_acknowledgement_of_a_stream_is_no_confirmation() -> None:
