@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, cast
 
@@ -17,11 +17,10 @@ from faust.types import TP
 
 from app.runtime.ending import end_process, end_with
 from app.runtime.fetch_sift import FetchSift
+from app.runtime.log import logger
 
 if TYPE_CHECKING:
     from app.runtime.driver import SieveTransport
-
-logger = logging.getLogger("eximwatch")
 
 PRIVATE_NAMES: Final = (
     "aiokafka.AIOKafkaConsumer._client",
@@ -108,6 +107,12 @@ class SieveConsumerThread(AIOKafkaConsumerThread):
         self._held = frozenset(place for tp, place in partitions.items() if tp.topic not in changelogs)
         self._ensure_consumer().pause(*partitions.values())
         await super().on_partitions_assigned(assigned, generation_id)
+
+    def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
+        """Say that the thread ends by an error, which Faust prints where it might stand between lines of the log."""
+        del msg, fmt, kwargs
+        error = sys.exception()
+        logger.critical("the thread of the Kafka client crashed: {error}", error=error, exc_info=error)
 
     async def on_thread_stop(self) -> None:
         """Stop the client, also where Kafka is gone: the client then cancels a fetch of its own and trips over it."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import fcntl
-import logging
 import os
 import shutil
 from dataclasses import dataclass
@@ -19,8 +18,7 @@ from typing import Final
 import msgspec
 
 from app.errors import SettingsError
-
-logger = logging.getLogger("eximwatch")
+from app.runtime.log import logger
 
 _MARKER: Final = "installation.json"
 _LOCK: Final = "lock"
@@ -115,9 +113,9 @@ def _mark_running(path: Path, lock: os.stat_result) -> None:
         found = mark.read_text() if mark.exists() else name
         if found != name and tables.exists():
             logger.warning(
-                "data_dir %s is a copy that was made while its worker ran, or after a hard end of it: its tables are "
-                "deleted and will be rebuilt from the changelogs",
-                path,
+                "data_dir {path} is a copy that was made while its worker ran, or after a hard end of it: its tables "
+                "are deleted and will be rebuilt from the changelogs",
+                path=str(path),
             )
             shutil.rmtree(tables)
         mark.write_text(name)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
-import time
 import traceback
 from typing import Final, Literal, NoReturn
 
@@ -16,9 +14,10 @@ from app.runtime.acls import PRINCIPALS, ROLES, Role
 from app.runtime.settings import LINK_SETTINGS, load_settings
 from app.tools.cli_dead_letters import dead_letters
 from app.tools.cli_explain import explain
+from app.tools.cli_health import health
 from app.tools.flags import examples, setting_options
 from app.tools.screen import say
-from app.tools.seldom import SeldomFilter
+from app.tools.worker_end import told_to_log
 
 EXIT_CODES: Final = """\b
 Exit codes:
@@ -61,11 +60,12 @@ def worker(**flags: str | None) -> None:
     Every flag is also an environment variable (EXIMWATCH_ and its name in upper case) and a key of the TOML file
     that EXIMWATCH_CONFIG names; flags win over the environment, that over the file.
     """
+    from app.runtime.log import begin_log
     from app.runtime.worker import run_worker
 
     settings = load_settings(**flags)
-    _log_to_stderr(settings.log_level)
-    run_worker(settings, logging.getLogger("eximwatch").info)
+    begin_log(settings.log_level, settings.log_format)
+    run_worker(settings)
 
 
 @cli.command(epilog=examples("eximwatch settings", "eximwatch settings --partitions 4"))
@@ -258,6 +258,7 @@ def tail(start: Literal["earliest", "latest"], count: int | None, *, as_json: bo
 
 cli.add_command(dead_letters)
 cli.add_command(explain)
+cli.add_command(health)
 
 
 @cli.command(epilog=examples("eximwatch demo", "EXIMWATCH_BROKERS=127.0.0.1:9092 eximwatch demo --external"))
@@ -299,18 +300,8 @@ def main() -> None:
 
 
 def _report(message: str, code: int, *, debug: bool) -> NoReturn:
-    if debug:
-        traceback.print_exc()
-    say(f"eximwatch: {message}")
+    if not told_to_log(message, code, debug=debug):
+        if debug:
+            traceback.print_exc()
+        say(f"eximwatch: {message}")
     sys.exit(code)
-
-
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    if level != "debug":
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(SeldomFilter(time.monotonic))
-        for name in ("faust", "mode", "aiokafka", "app"):  # what Faust logs for our subclasses has our module names
-            logging.getLogger(name).setLevel(logging.WARNING)
