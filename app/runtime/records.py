@@ -12,8 +12,13 @@ from app.core.event import JsonObject
 from app.core.rule import Scope
 from app.core.source_format import SOURCE_FORMATS, SourceFormat
 
+OLDEST: Final = 1
+"""The oldest format of the headers that is read."""
+
 FORMAT: Final = 1
-"""Version of the headers. Readers take this one and the next; writers stay on this one."""
+"""The format of the headers that is written. The next one is this one with headers added, which may be left out."""
+
+READABLE: Final = range(OLDEST, FORMAT + 2)
 
 MAX_DETAIL: Final = 1024
 """Bytes that a dead letter's detail may have; cut between characters."""
@@ -25,7 +30,6 @@ Headers = list[tuple[str, bytes]]
 ReadHeaders = list[tuple[str, bytes | None]]
 
 _MILLISECOND = 1_000_000
-_READABLE = (FORMAT, FORMAT + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ def read_match_headers(key: bytes | None, headers: Iterable[tuple[str, bytes | N
         raise NotAMatchError(f"the header {error.args[0]} is missing") from None
     except ValueError as error:
         raise NotAMatchError(f"a header is malformed: {error}") from None
-    if version not in _READABLE:
+    if version not in READABLE:
         raise NotAMatchError(_unknown_format(version))
     if scope not in get_args(Scope) or key is None:
         raise NotAMatchError(f"scope {scope!r} with {'a' if key else 'no'} key leads nowhere")
@@ -169,13 +173,13 @@ def read_dead_letter_headers(headers: Iterable[tuple[str, bytes | None]]) -> Dea
         raise NotADeadLetterError(f"the header {error.args[0]} is missing") from None
     except ValueError as error:
         raise NotADeadLetterError(f"a header is malformed: {error}") from None
-    if version not in _READABLE:
+    if version not in READABLE:
         raise NotADeadLetterError(_unknown_format(version))
     return read
 
 
 def _unknown_format(version: int) -> str:
-    return f"format {version} is not known here, only {FORMAT} and {FORMAT + 1}"
+    return f"format {version} is not known here, only {READABLE[0]} to {READABLE[-1]}"
 
 
 def _read_position(found: Mapping[str, bytes]) -> SourcePosition:

@@ -14,11 +14,11 @@ import uvloop
 from aiokafka.errors import KafkaError
 from faust.stores.rocksdb import RocksDBOptions
 
-from app.core import ring
+from app.core import ring, state_format
 from app.core.duration import SECOND, parse_duration
 from app.core.rule import Rule, longest_window
 from app.errors import BrokerError
-from app.runtime import replication, start_checks, topics
+from app.runtime import records, replication, start_checks, topics
 from app.runtime.acls import acls
 from app.runtime.collector import registry_of
 from app.runtime.counts import Counts
@@ -64,6 +64,8 @@ def run_worker(settings: Settings) -> None:
             sha256=rule.digest[:12],
             path=rule.file,
         )
+    logger.info(f"format of the tables: writes {state_format.FORMAT}, reads {_span(state_format.READABLE)}")
+    logger.info(f"format of headers: writes {records.FORMAT}, reads {_span(records.READABLE)}")
     counts = Counts()
     monitor = Monitor(settings, rules, counts)
     with _served(settings, monitor):
@@ -143,3 +145,7 @@ def _run(settings: Settings, rules: Sequence[Rule], counts: Counts, monitor: Mon
         raise
     finally:
         logger.info("counts:", counts=counts.shown())
+
+
+def _span(formats: range) -> str:
+    return f"{formats[0]} to {formats[-1]}"

@@ -95,7 +95,7 @@ def test_source_without_a_time_is_read() -> None:
 @pytest.mark.parametrize(
     ("changes", "key", "message"),
     [
-        ({"eximwatch.format": b"3"}, b"k", "format 3 is not known here, only 1 and 2"),
+        ({"eximwatch.format": b"3"}, b"k", "format 3 is not known here, only 1 to 2"),
         ({"eximwatch.format": b"0"}, b"k", "format 0 is not known here"),
         ({"eximwatch.format": b"one"}, b"k", "a header is malformed"),
         ({"eximwatch.format": b""}, b"k", "a header is malformed"),
@@ -191,7 +191,7 @@ def test_headers_of_a_dead_letter_are_read_again(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"eximwatch.format": b"3"}, "format 3 is not known here, only 1 and 2"),
+        ({"eximwatch.format": b"3"}, "format 3 is not known here, only 1 to 2"),
         ({"eximwatch.reason": None}, "the header eximwatch.reason is missing"),
         ({"eximwatch.detail": None}, "the header eximwatch.detail is missing"),
         ({"eximwatch.source.offset": b"x"}, "a header is malformed"),
