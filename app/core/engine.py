@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final
 
 from app.core.alert import Alert, Body, Maker, Occurrence, build_alert, build_body, room_for_body
+from app.core.assessment import Level
 from app.core.baseline import BaselineRecord, host_baseline_key, watch
 from app.core.clock import Clock, bound_clock, read_clock
 from app.core.dead_letter import DeadLetter
@@ -161,11 +162,15 @@ class Judgement:
         assessment: The verdict, and the term's record to write.
         baseline: The record of the rule's baseline to write before that; None where there is nothing to write.
         alert: The alert where the term is new; to be confirmed before anything is written.
+        level: The level of that alert's assessment.
+        clock: The event's time, bounded; nanoseconds since 1970.
     """
 
     assessment: Assessment
     baseline: BaselineRecord | None = None
     alert: Alert | None = None
+    level: Level | None = None
+    clock: int | None = None
 
 
 FORGETFUL: Final = Memory()
@@ -253,7 +258,7 @@ class Engine:
             if body is None:
                 body = examination.bodies[room] = build_body(examination.event, room)
             alert = build_alert(rule, term, body, occurrence, assessment, evidence, made_at, maker)
-            return Judgement(assessment, written, alert)
+            return Judgement(assessment, written, alert, evidence.assessment.level, clock.time)
         except (StateFormatError, UnreadableError):
             raise
         except Exception as error:  # noqa: BLE001 — see examine

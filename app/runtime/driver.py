@@ -38,6 +38,7 @@ from app.runtime.consumer_thread import Fetched, SieveConsumerThread
 from app.runtime.counts import Counts
 from app.runtime.ending import end_process
 from app.runtime.fail_points import FAIL_POINT
+from app.runtime.fetch_sift import FetchSift
 from app.runtime.heartbeat import Heartbeat
 from app.runtime.in_flight import InFlight
 from app.runtime.log import logger
@@ -78,6 +79,11 @@ class SieveConsumer(Consumer):
 
     def _new_consumer_thread(self) -> SieveConsumerThread:
         return SieveConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def sift(self) -> FetchSift | None:
+        """What sifts the fetches, once there is a client."""
+        return self._thread.sift
 
     def release(self) -> Awaitable[None]:
         """Recovery is over and the queues are clear: source records may come."""
@@ -132,6 +138,7 @@ class SieveConsumer(Consumer):
         counted = self._counted_to[tp] = max(self._counted_to.get(tp, started), started)
         if position > counted:
             self._counted_to[tp] = position
+            self.counts.read[tp.topic] += position - counted
             self.counts.scanned += position - counted - sum(offset >= counted for offset in offsets)
 
     async def wait_first(self, *coros: Any, timeout: Any = None) -> WaitResults:

@@ -89,19 +89,25 @@ class Effects:
         future.add_done_callback(lambda _: FAIL_POINT.passed("after_forward_ack"))
         return Unconfirmed(future, f"a record for topic {topic}")
 
-    async def alert(self, alert: Alert, rule_id: str, source: SourcePosition, raw: bytes) -> None:
-        """Send an alert; too large for its topic although it was cut, it becomes a dead letter."""
+    async def alert(self, alert: Alert, rule_id: str, source: SourcePosition, raw: bytes) -> bool:
+        """Send an alert; too large for its topic although it was cut, it becomes a dead letter.
+
+        Returns:
+            Whether it is in its topic.
+        """
         FAIL_POINT.passed("before_alert")
+        is_sent = True
         try:
             await self._send(self._settings.alerts_topic, alert.key, alert.value, [])
         except TooLargeError as error:
             letter = DeadLetter("too_large", f"the alert can't be sent: {error}", rule_id)
             await self.dead_letter(letter, source, raw)
+            is_sent = False
         FAIL_POINT.passed("after_alert_ack")
+        return is_sent
 
     async def dead_letter(self, letter: DeadLetter, source: SourcePosition, raw: bytes) -> None:
         """Send a dead letter: the source bytes as they were, or where they are too large their beginning."""
-        self._counts.dead_letters[letter.reason] += 1
         logger.log(
             logging.ERROR if letter.reason == "internal_error" else logging.WARNING,
             "dead letter, {reason}: {topic}:{partition}:{offset}",
@@ -119,6 +125,7 @@ class Effects:
         except TooLargeError:
             headers += cut_headers(len(raw), hashlib.sha256(raw).hexdigest())
             await self._send(self._settings.dead_letters_topic, key, raw[:CUT_RECORD], headers)
+        self._counts.dead_letters[letter.reason] += 1
 
     async def write(self, key: bytes, value: bytes) -> Unconfirmed:
         """Write an entry of the new-terms table and send its changelog record, in the order of calls.

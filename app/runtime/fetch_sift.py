@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -48,6 +49,7 @@ class FetchSift:
     Attributes:
         counts: What came, by topic and partition.
         started: The offset of each partition's first fetch.
+        lost: Offsets by topic that retention deleted before they were read.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class FetchSift:
         self._overtaken: dict[_Place, int] = {}
         self.counts: dict[_Place, FetchCounts] = {}
         self.started: dict[_Place, int] = {}
+        self.lost: Counter[str] = Counter()
 
     async def __call__(self, node_id: int, request: Any, **options: Any) -> Any:
         """Send a request and give its response, sifted if it is a fetch."""
@@ -133,6 +136,7 @@ class FetchSift:
         for place in self._overtaken.keys() & offsets.keys():
             lost_from = self._overtaken.pop(place)
             if offsets[place] > lost_from:
+                self.lost[place[0]] += offsets[place] - lost_from
                 logger.critical(
                     "gap: {topic}:{partition} offsets {offset} to {last_offset} were deleted by retention before they "
                     "were read",

@@ -33,6 +33,7 @@ FIELDS: Final = (
     Field("partitions", "kafka.partitions", "Partitions of one topic; where only their count matters, that."),
     Field("assigned", "kafka.assigned", "All that is assigned to the worker, `topic:partition` each."),
     Field("broker", "server.address", "A broker, `host:port`."),
+    Field("listen", "eximwatch.listen", "Where metrics and health are answered, `host:port`."),
     Field("rule", "rule.id", "The rule."),
     Field("version", "rule.version", "Its version."),
     Field("sha256", "rule.sha256", "The beginning of its file's digest."),

@@ -70,6 +70,13 @@ def _alert_from(value: str | None) -> str | None:
     return value
 
 
+def _listen(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if value != "none" and not (colon and host and port.isdecimal() and int(port) < 65_536):
+        raise ValueError("must be host:port (port 0 takes a free one) or none")
+    return value
+
+
 def _batches(value: tuple[str, ...]) -> tuple[str, ...]:
     for batch in value:
         topic, _, rest = batch.rpartition(":")[0].rpartition(":")
@@ -182,6 +189,14 @@ class Settings(BaseSettings):
         True,
         description="Compare the topics with their declaration at start; false only on the demo's broker.",
     )
+    http_listen: Annotated[str, AfterValidator(_listen)] = Field(
+        "127.0.0.1:9464",
+        description="Where `/metrics`, `/livez` and `/readyz` are answered: `host:port`, or `none`. Port 0 takes a "
+        "free one, which is logged.",
+    )
+    ready_max_lag: Annotated[int, Field(ge=0)] = Field(
+        100_000, description="A worker is ready while no partition of its lags by more offsets than this."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
     log_format: Literal["console", "json"] = Field(
         "console", description="How: `console`, lines for people, or `json`, one object in ECS's names a line."
@@ -236,6 +251,12 @@ class Settings(BaseSettings):
     def lineage_changelog_topic(self) -> str:
         """Name of the lineage table's changelog, by the same rule."""
         return f"{self.topic_prefix}-lineage-changelog"
+
+    @property
+    def http_address(self) -> tuple[str, int] | None:
+        """Host and port of the HTTP server; None where there is to be none."""
+        host, _, port = self.http_listen.rpartition(":")
+        return None if self.http_listen == "none" else (host.strip("[]"), int(port))
 
     @property
     def topic_max_bytes(self) -> int:

@@ -16,7 +16,7 @@ position says that the record was judged. The table must never be written before
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -67,6 +67,7 @@ class MatchStep:
             return unconfirmed
         self._counts.candidates += 1
         examination = self._engine.examine(raw, record.position.nanoseconds)
+        self._counts.matches.update(match.rule.id for match in examination.matches)
         for letter in examination.dead_letters:
             await self._effects.dead_letter(letter, record.position, raw)
         is_silent = not examination.matches and not examination.dead_letters
@@ -101,6 +102,16 @@ class _Announcement:
 
     task: asyncio.Task[None]
     baseline: BaselineRecord
+
+
+@dataclass(frozen=True, slots=True)
+class _Announced:
+    """An alert, with what is counted once it is confirmed: its level, and the times it is late by."""
+
+    alert: Alert
+    rule_id: str
+    level: str
+    times: Mapping[str, int | None]
 
 
 class NoveltyStep:
@@ -183,7 +194,7 @@ class NoveltyStep:
         if isinstance(judgement, DeadLetter):
             await self._effects.dead_letter(judgement, source, raw)
             return []
-        self._counts.verdicts[judgement.assessment.verdict.value] += 1
+        self._counts.verdicts[rule.id, judgement.assessment.verdict.value] += 1
         entries = [(key, encode_record(judgement.assessment.record))]
         if watched is not None and judgement.baseline is not None:
             # Before the term: a replay that finds the term must find it counted.
@@ -194,7 +205,9 @@ class NoveltyStep:
                 await asyncio.wait([before.task])
             return [await self._effects.write(*entry) for entry in entries]
         previous = None if before is None else before.task
-        task = asyncio.create_task(self._announce(judgement.alert, rule.id, source, raw, entries, previous))
+        times = {"clock": judgement.clock, "source": source.nanoseconds, "match": arrival.taken_at}
+        announced = _Announced(judgement.alert, rule.id, judgement.level or "", times)
+        task = asyncio.create_task(self._announce(announced, source, raw, entries, previous))
         self._announcing[key] = task
         task.add_done_callback(partial(self._announced, key, watched))
         if watched is not None and judgement.baseline is not None:
@@ -203,15 +216,18 @@ class NoveltyStep:
 
     async def _announce(
         self,
-        alert: Alert,
-        rule_id: str,
+        announced: _Announced,
         source: SourcePosition,
         raw: bytes,
         entries: Sequence[tuple[bytes, bytes]],
         previous: asyncio.Task[None] | None,
     ) -> None:
         """Alert, and once that is confirmed write the entries, after those of the baseline's previous new term."""
-        await self._effects.alert(alert, rule_id, source, raw)
+        if await self._effects.alert(announced.alert, announced.rule_id, source, raw):
+            self._counts.alerts[announced.rule_id, announced.level] += 1
+            now = self._now()
+            for since, begin in announced.times.items():
+                self._counts.latencies[since].observe(begin, now)
         if previous is not None:
             await asyncio.wait([previous])
         written = [await self._effects.write(*entry) for entry in entries]

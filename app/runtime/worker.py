@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import time
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import cast
 
 import uvloop
 from aiokafka.errors import KafkaError
@@ -13,19 +16,24 @@ from faust.stores.rocksdb import RocksDBOptions
 
 from app.core import ring
 from app.core.duration import SECOND, parse_duration
-from app.core.rule import longest_window
+from app.core.rule import Rule, longest_window
 from app.errors import BrokerError
 from app.runtime import replication, start_checks, topics
 from app.runtime.acls import acls
+from app.runtime.collector import registry_of
 from app.runtime.counts import Counts
 from app.runtime.data_dir import Installation, claim
 from app.runtime.database import Databases, table_options, tables_folder
+from app.runtime.driver import SieveTransport
 from app.runtime.ending import end_process
+from app.runtime.http_server import HttpServer
 from app.runtime.link import check_link
 from app.runtime.log import logger
+from app.runtime.monitor import Monitor
 from app.runtime.rights import require_rights
 from app.runtime.rules import engine_of, load_rules
 from app.runtime.settings import Settings
+from app.runtime.snapshot import Snapshots
 from app.runtime.start import start_group
 from app.runtime.stop import StoppingWorker
 from app.runtime.table_check import check_tables
@@ -56,6 +64,27 @@ def run_worker(settings: Settings) -> None:
             sha256=rule.digest[:12],
             path=rule.file,
         )
+    counts = Counts()
+    monitor = Monitor(settings, rules, counts)
+    with _served(settings, monitor):
+        _run(settings, rules, counts, monitor)
+
+
+@contextlib.contextmanager
+def _served(settings: Settings, monitor: Monitor) -> Iterator[None]:
+    """Answer from the first moment on: a start may take minutes where tables are checked and rebuilt."""
+    if settings.http_address is None:
+        yield
+        return
+    server = HttpServer(settings.http_address, registry_of(monitor), monitor.live, monitor.ready)
+    server.start()
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+def _run(settings: Settings, rules: Sequence[Rule], counts: Counts, monitor: Monitor) -> None:
     matches_topic_id = settings.matches_topic
     installation = Installation(prefix=settings.topic_prefix)
     group_is_new = True
@@ -93,7 +122,6 @@ def run_worker(settings: Settings) -> None:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    counts = Counts()
     app = build_app(settings, engine, matches_topic_id, counts)
     # Faust's command line would print a spinner and set up logging of its own.
     worker = StoppingWorker(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
@@ -101,6 +129,9 @@ def run_worker(settings: Settings) -> None:
     limit = parse_duration(settings.watchdog_timeout) / SECOND
     ends = StableOffsets(partial(topics.admin_client, settings))
     watchdog = Watchdog(limit, loop, app.sample, ends, end_process)
+    heartbeat = cast(SieveTransport, app.transport).heartbeat
+    snapshots = Snapshots(loop, app.snapshot)
+    monitor.attach(snapshots, lambda: watchdog.look, app.sift, heartbeat, app.recovery_progress)
     worker.begin_stop = watchdog.stop
     worker.fail = end_process
     watchdog.start()

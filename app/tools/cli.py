@@ -14,6 +14,7 @@ from app.runtime.acls import PRINCIPALS, ROLES, Role
 from app.runtime.settings import LINK_SETTINGS, load_settings
 from app.tools.cli_dead_letters import dead_letters
 from app.tools.cli_explain import explain
+from app.tools.cli_health import health
 from app.tools.flags import examples, setting_options
 from app.tools.screen import say
 from app.tools.worker_end import told_to_log
@@ -257,6 +258,7 @@ def tail(start: Literal["earliest", "latest"], count: int | None, *, as_json: bo
 
 cli.add_command(dead_letters)
 cli.add_command(explain)
+cli.add_command(health)
 
 
 @cli.command(epilog=examples("eximwatch demo", "EXIMWATCH_BROKERS=127.0.0.1:9092 eximwatch demo --external"))
