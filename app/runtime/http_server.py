@@ -67,7 +67,7 @@ class _Server(WSGIServer):
     def _serve(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 — a socket, and what it calls its peer
         try:
             self.finish_request(request, client_address)
-        except Exception:
+        except Exception:  # noqa: BLE001 — a client must not end the server
             logger.exception("a request to the worker's HTTP server failed")
         finally:
             self.shutdown_request(request)
