@@ -32,6 +32,7 @@ PRIVATE_NAMES: Final = (
     "aiokafka.client.AIOKafkaClient._sync_task",
     "aiokafka.consumer.group_coordinator.GroupCoordinator._do_heartbeat",
     "aiokafka.consumer.group_coordinator.GroupCoordinator._send_req",
+    "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._commit",
     "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._create_worker_consumer",
     "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._ensure_consumer",
     "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._fetch_records",
@@ -113,6 +114,26 @@ class SieveConsumerThread(AIOKafkaConsumerThread):
         del msg, fmt, kwargs
         error = sys.exception()
         logger.critical("the thread of the Kafka client crashed: {error}", error=error, exc_info=error)
+
+    async def commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit, also while the thread ends: its queue of calls serves nobody then, and a revoke would wait for ever.
+
+        Returns:
+            Whether the offsets are committed.
+        """
+        coroutine = self._commit(offsets)
+        try:
+            asked = asyncio.run_coroutine_threadsafe(coroutine, self.thread_loop)
+        except RuntimeError:  # the loop is closed
+            coroutine.close()
+            return False
+        try:
+            return await asyncio.wrap_future(asked)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if asked.cancelled() and not (task is not None and task.cancelling()):
+                return False  # what was left on the thread was swept away at its end
+            raise
 
     async def on_thread_stop(self) -> None:
         """Stop the client, also where Kafka is gone: the client then cancels a fetch of its own and trips over it."""

@@ -61,10 +61,12 @@ def worker(**flags: str | None) -> None:
     that EXIMWATCH_CONFIG names; flags win over the environment, that over the file.
     """
     from app.runtime.log import begin_log
-    from app.runtime.worker import run_worker
 
     settings = load_settings(**flags)
     begin_log(settings.log_level, settings.log_format)
+    # After the log has begun, so that an installation that lacks a package is told there.
+    from app.runtime.worker import run_worker
+
     run_worker(settings)
 
 
