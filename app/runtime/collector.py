@@ -104,7 +104,7 @@ def _of_source(monitor: Monitor) -> dict[str, Values]:
         batches[topic, "dropped"] = dropped
         batches[topic, "kept"] = sum(counts.batches for counts in partitions) - dropped
     return {
-        "eximwatch_scanned_events_total": {(topic,): count for topic, count in monitor.counts.read.copy().items()},
+        "eximwatch_scanned_events_total": {(topic,): count for topic, count in monitor.read().items()},
         "eximwatch_scanned_bytes_total": {
             (topic,): sum(counts.received_bytes for counts in partitions) for topic, partitions in fetched.items()
         },

@@ -78,12 +78,14 @@ class Counts:
             totals[verdict] += count
         return totals
 
-    def __str__(self) -> str:
-        """One line for the log."""
-        parts = [
-            f"scanned={self.scanned} null={self.null} candidates={self.candidates} forwarded={self.forwarded} "
-            f"without_host={self.without_host}",
-            *(f"{name}={count}" for name, count in sorted(self.of_verdict().items())),
-            *(f"dead_letter.{name}={count}" for name, count in sorted(self.dead_letters.items())),
-        ]
-        return " ".join(parts)
+    def shown(self) -> dict[str, int]:
+        """By name, for the log."""
+        return {
+            "scanned": self.scanned,
+            "null": self.null,
+            "candidates": self.candidates,
+            "forwarded": self.forwarded,
+            "without_host": self.without_host,
+            **dict(sorted(self.of_verdict().items())),
+            **{f"dead_letter.{name}": count for name, count in sorted(self.dead_letters.items())},
+        }

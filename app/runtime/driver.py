@@ -41,12 +41,11 @@ from app.runtime.fail_points import FAIL_POINT
 from app.runtime.fetch_sift import FetchSift
 from app.runtime.heartbeat import Heartbeat
 from app.runtime.in_flight import InFlight
+from app.runtime.log import logger
 from app.runtime.producer import IdempotentProducer
 from app.runtime.progress import Account
 from app.sieve import Ledger
 from app.sieve.sift import Search
-
-logger = logging.getLogger("eximwatch")
 
 PRIVATE_NAMES: Final = (
     "faust.transport.consumer.Consumer._commit_offsets",
@@ -123,10 +122,12 @@ class SieveConsumer(Consumer):
         known = self.ledger.position(tp)
         if known is not None and position < known:
             logger.critical(
-                "%s:%d: the broker lost the end of its log; it was read to offset %d and is read from %d again",
-                *tp,
-                known,
-                offsets[0] if offsets else position,
+                "{topic}:{partition}: the broker lost the end of its log; it was read to offset {read_to} and is read "
+                "from {offset} again",
+                topic=tp.topic,
+                partition=tp.partition,
+                read_to=known,
+                offset=offsets[0] if offsets else position,
             )
         self.ledger.register(tp, offsets, position)
         sift = self._thread.sift

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, cast
@@ -30,6 +31,7 @@ from app.runtime.counts import Counts
 from app.runtime.fail_points import FAIL_POINT
 from app.runtime.heartbeat import Heartbeat
 from app.runtime.in_flight import Unconfirmed
+from app.runtime.log import logger
 from app.runtime.partition import partition_of
 from app.runtime.records import (
     CUT_RECORD,
@@ -80,7 +82,8 @@ class Effects:
         try:
             # The client's own partitioner looks up the topic's partitions anew for every record.
             partition = partition_of(route.key, self._settings.partitions)
-            future = await self._hand_over(topic, route.key, raw, match_headers(route, source), partition)
+            headers = match_headers(route, source, self._settings.source_format)
+            future = await self._hand_over(topic, route.key, raw, headers, partition)
         except TooLargeError as error:
             await self.dead_letter(DeadLetter("too_large", f"the match can't be forwarded: {error}"), source, raw)
             return None
@@ -106,6 +109,16 @@ class Effects:
 
     async def dead_letter(self, letter: DeadLetter, source: SourcePosition, raw: bytes) -> None:
         """Send a dead letter: the source bytes as they were, or where they are too large their beginning."""
+        logger.log(
+            logging.ERROR if letter.reason == "internal_error" else logging.WARNING,
+            "dead letter, {reason}: {topic}:{partition}:{offset}",
+            reason=letter.reason,
+            topic=source.topic,
+            partition=source.partition,
+            offset=source.offset,
+            rule=letter.rule_id,
+            detail=letter.detail,
+        )
         headers = dead_letter_headers(letter, source)
         key = f"{source.topic}:{source.partition}:{source.offset}".encode()
         try:

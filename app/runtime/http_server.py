@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -15,8 +14,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from app.errors import SettingsError
 from app.runtime.health import Health
-
-logger = logging.getLogger("eximwatch")
+from app.runtime.log import logger
 
 _CLIENT_S: Final = 5.0
 """How long a client may take to ask or to take its answer."""
@@ -69,7 +67,7 @@ class _Server(WSGIServer):
     def _serve(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 — a socket, and what it calls its peer
         try:
             self.finish_request(request, client_address)
-        except Exception:
+        except Exception:  # noqa: BLE001 — told, and the next one is answered
             logger.exception("a request to the worker's HTTP server failed")
         finally:
             self.shutdown_request(request)
@@ -116,9 +114,8 @@ class HttpServer:
         """Begin to answer."""
         self._thread.start()
         host, port = self.address
-        logger.info(
-            "metrics and health at http://%s:%d/metrics, /livez, /readyz", f"[{host}]" if ":" in host else host, port
-        )
+        shown = f"[{host}]" if ":" in host else host
+        logger.info("metrics and health at {url}/metrics, /livez, /readyz", url=f"http://{shown}:{port}")
 
     def stop(self) -> None:
         """Answer no more."""

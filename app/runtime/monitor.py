@@ -87,6 +87,12 @@ class Monitor:
             found.setdefault(topic, []).append(counts)
         return found
 
+    def read(self) -> Counter[str]:
+        """Offsets that were read past, by source topic; each is there from the start, so that silence can be seen."""
+        known = Counter(dict.fromkeys(self._settings.source_topics, 0))
+        known.update(self.counts.read.copy())
+        return known
+
     def lost(self) -> Counter[str]:
         """Offsets that retention deleted before they were read, by topic; every topic that is read is there."""
         sift = self._sift()

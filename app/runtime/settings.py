@@ -20,6 +20,7 @@ from app.core.alert import MIN_ALERT_BYTES
 from app.core.clock import parse_iso_time
 from app.core.duration import parse_duration
 from app.core.ring import SLOTS
+from app.core.source_format import SourceFormat
 from app.errors import SettingsError
 
 ENV_PREFIX: Final = "EXIMWATCH_"
@@ -120,6 +121,11 @@ class Settings(BaseSettings):
     )
     source_topics: Names = Field(
         ("process-events",), description="Topics that carry process events; any partitioning, any key."
+    )
+    source_format: SourceFormat = Field(
+        "ecs",
+        description="What a source record is: `ecs`, the event itself; `message`, an object whose field `message` "
+        "holds the event's JSON as a string. The same for all workers.",
     )
     data_dir: Path = Field(
         Path("eximwatch-data"),

@@ -24,13 +24,16 @@ from app.core.alert import Alert
 from app.core.baseline import BaselineRecord, decode_baseline, encode_baseline
 from app.core.dead_letter import DeadLetter
 from app.core.engine import Arrival, Engine, Examination, Memory, baseline_key
+from app.core.event import ProcessEvent
 from app.core.lineage import NOTHING, LookUp
 from app.core.new_terms import Term, decode_record, encode_record, epoch_of, term_key
 from app.core.ring import SLOTS, Read, Ring
 from app.core.rule import Rule
+from app.core.source_format import seems_wrapped
 from app.runtime.counts import Counts
 from app.runtime.effects import Effects
 from app.runtime.in_flight import Unconfirmed
+from app.runtime.log import logger
 from app.runtime.records import NotAMatchError, ReadHeaders, SourcePosition, read_match_headers
 
 _MILLISECOND = 1_000_000
@@ -54,6 +57,7 @@ class MatchStep:
         self._engine = engine
         self._effects = effects
         self._counts = counts
+        self._told_of_wrapping = engine.source_format != "ecs"
 
     async def process(self, record: Record) -> list[Unconfirmed]:
         """Process one source record; it is done when what is returned is confirmed."""
@@ -73,12 +77,26 @@ class MatchStep:
         is_silent = not examination.matches and not examination.dead_letters
         if examination.is_member and examination.host is None and is_silent:
             self._counts.without_host += 1
+        if is_silent and not self._told_of_wrapping and examination.event is not None:
+            self._tell_of_wrapping(examination.event, record.position)
         for route in examination.routes():
             sent = await self._effects.forward(route, record.position, raw)
             if sent is not None:
                 unconfirmed.append(sent)
                 self._counts.forwarded += 1
         return unconfirmed
+
+    def _tell_of_wrapping(self, event: ProcessEvent, at: SourcePosition) -> None:
+        """Say once that events seem to be wrapped: read as they are, none of them would ever match."""
+        if seems_wrapped(event):
+            self._told_of_wrapping = True
+            logger.warning(
+                "the record at {topic}:{partition}:{offset} seems to hold its event as text in its field message, and "
+                "is not judged as one: if so, set EXIMWATCH_SOURCE_FORMAT=message (said once)",
+                topic=at.topic,
+                partition=at.partition,
+                offset=at.offset,
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +161,7 @@ class NoveltyStep:
         except NotAMatchError as error:
             await self._effects.dead_letter(DeadLetter("not_a_match", str(error)), record.position, raw)
             return unconfirmed
-        examination = self._engine.examine(raw, headers.source.nanoseconds)
+        examination = self._engine.examine(raw, headers.source.nanoseconds, headers.source_format)
         if examination.event is None:
             # What can't be read was reported by the first step; here it can only be a difference of versions.
             for letter in examination.dead_letters:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from functools import partial
 from typing import Any, Final, cast
@@ -23,6 +22,7 @@ from app.runtime.fetch_sift import FetchSift
 from app.runtime.heartbeat import Heartbeat, boot_time
 from app.runtime.in_flight import InFlight
 from app.runtime.link import client_config, sasl, ssl_context
+from app.runtime.log import logger
 from app.runtime.progress import Place, Sample
 from app.runtime.rebuild import RecoveryProgress
 from app.runtime.records import ReadHeaders, SourcePosition
@@ -34,8 +34,6 @@ from app.runtime.store import TableStore
 from app.runtime.table import LineageTable, NewTermsTable
 from app.runtime.topics import BATCH_BYTES
 from app.sieve import Ledger
-
-logger = logging.getLogger("eximwatch")
 
 READY_LINE: Final = "worker ready"
 """Begins the line that is logged whenever partitions are assigned and their tables are recovered."""
@@ -80,7 +78,7 @@ class WorkerApp(faust.App):
         if isinstance(self.consumer, SieveConsumer):
             self.add_future(self.consumer.release())
         assigned = sorted(f"{tp.topic}:{tp.partition}" for tp in self.assignor.assigned_actives())
-        logger.info("%s; assigned %s", READY_LINE, " ".join(assigned) or "nothing")
+        logger.info(READY_LINE + "; assigned {assigned}", assigned=assigned or ["nothing"])
 
     def sample(self) -> Sample:
         """What the worker is doing at this moment, for the watchdog; to be called on its loop."""
@@ -187,7 +185,7 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
 
     @app.timer(_COUNTS_INTERVAL)  # type: ignore[untyped-decorator]  # Faust leaves it untyped
     async def log_counts() -> None:
-        logger.info("counts: %s", counts)
+        logger.info("counts:", counts=counts.shown())
 
     return app
 
@@ -255,7 +253,7 @@ def _transport(app: WorkerApp, settings: Settings, engine: Engine, counts: Count
     transport.skip_corrupt = tuple(_batch(text) for text in settings.skip_corrupt)
     transport.counts = counts
     if settings.sieve and engine.needles.reason is not None:
-        logger.warning("the sieve is off, every record is parsed: %s", engine.needles.reason)
+        logger.warning("the sieve is off, every record is parsed: {reason}", reason=engine.needles.reason)
     elif settings.sieve:
         transport.search = engine.needles.first_hit
     return transport

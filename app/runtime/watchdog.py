@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -15,9 +14,8 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from app.errors import SettingsError, StuckError
 from app.runtime.health import Look
+from app.runtime.log import logger
 from app.runtime.progress import Place, Progress, Sample
-
-logger = logging.getLogger("eximwatch")
 
 _SAMPLES_PER_LIMIT: Final = 12
 _LONGEST_PAUSE_S: Final = 5.0

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import cast
 
@@ -15,11 +14,11 @@ import uvloop
 from aiokafka.errors import KafkaError
 from faust.stores.rocksdb import RocksDBOptions
 
-from app.core import ring
+from app.core import ring, state_format
 from app.core.duration import SECOND, parse_duration
 from app.core.rule import Rule, longest_window
 from app.errors import BrokerError
-from app.runtime import replication, start_checks, topics
+from app.runtime import records, replication, start_checks, topics
 from app.runtime.acls import acls
 from app.runtime.collector import registry_of
 from app.runtime.counts import Counts
@@ -29,6 +28,7 @@ from app.runtime.driver import SieveTransport
 from app.runtime.ending import end_process
 from app.runtime.http_server import HttpServer
 from app.runtime.link import check_link
+from app.runtime.log import logger
 from app.runtime.monitor import Monitor
 from app.runtime.rights import require_rights
 from app.runtime.rules import engine_of, load_rules
@@ -41,15 +41,12 @@ from app.runtime.table_kind import LINEAGE, NEW_TERMS
 from app.runtime.topology import build_app
 from app.runtime.watchdog import StableOffsets, Watchdog
 
-logger = logging.getLogger("eximwatch")
 
-
-def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
+def run_worker(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; returns after a graceful stop.
 
     Args:
         settings: Everything the worker is told.
-        announce: Takes the lines that say what will be used.
 
     Raises:
         EximwatchError: The start is refused; its message says what to do.
@@ -58,9 +55,17 @@ def run_worker(settings: Settings, announce: Callable[[str], None]) -> None:
     check_link(settings)
     rules = load_rules(settings.rules)
     for name, value in settings.shown():
-        announce(f"{name} = {value}")
+        logger.info("{setting} = {value}", setting=name, value=value)
     for rule in rules:
-        announce(f"rule {rule.id} version {rule.spec.version} sha256 {rule.digest[:12]} from {rule.file}")
+        logger.info(
+            "rule {rule} version {version} sha256 {sha256} from {path}",
+            rule=rule.id,
+            version=rule.spec.version,
+            sha256=rule.digest[:12],
+            path=rule.file,
+        )
+    logger.info(f"format of the tables: writes {state_format.FORMAT}, reads {_span(state_format.READABLE)}")
+    logger.info(f"format of headers: writes {records.FORMAT}, reads {_span(records.READABLE)}")
     counts = Counts()
     monitor = Monitor(settings, rules, counts)
     with _served(settings, monitor):
@@ -91,7 +96,7 @@ def _run(settings: Settings, rules: Sequence[Rule], counts: Counts, monitor: Mon
         layout = topics.inspect(admin, topics.declare(settings, longest_window(rules)), settings)
         topics.require(layout)
         for line in replication.warnings(layout.copies):
-            logger.warning(line)
+            logger.warning("{reason}", reason=line)
         matches_topic_id = layout.topic_ids[settings.matches_topic]
         installation = Installation(
             prefix=settings.topic_prefix,
@@ -103,7 +108,7 @@ def _run(settings: Settings, rules: Sequence[Rule], counts: Counts, monitor: Mon
     data_dir = claim(settings.data_dir, installation, time.time_ns() if group_is_new else None)
     warning = start_checks.space_warning(settings.data_dir, shutil.disk_usage(settings.data_dir).free)
     if warning is not None:
-        logger.warning(warning)
+        logger.warning("{reason}", reason=warning, path=settings.data_dir)
     retentions = {
         NEW_TERMS: topics.changelog_retention(longest_window(rules)),
         LINEAGE: ring.RETENTION,
@@ -139,4 +144,8 @@ def _run(settings: Settings, rules: Sequence[Rule], counts: Counts, monitor: Mon
             raise BrokerError(f"the link to Kafka failed: {worker.reason!r}; start again, nothing is lost") from None
         raise
     finally:
-        logger.info("counts: %s", counts)
+        logger.info("counts:", counts=counts.shown())
+
+
+def _span(formats: range) -> str:
+    return f"{formats[0]} to {formats[-1]}"

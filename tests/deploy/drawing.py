@@ -24,8 +24,8 @@ body { background: #111217; color: #d8d9da; font: 12px 'DejaVu Sans', sans-serif
 .panel { position: absolute; box-sizing: border-box; background: #181b1f; border: 1px solid #2c3235; overflow: hidden }
 .panel b { display: block; padding: 4px 6px; font-size: 11px; font-weight: 600; white-space: nowrap }
 .row { position: absolute; padding: 10px 6px; font-size: 14px }
-.stat { display: flex; justify-content: space-evenly; align-items: center; height: 70%; font-size: 30px }
-.stat small, .none { display: block; font-size: 11px; color: #ccc }
+.stat { display: flex; justify-content: space-evenly; align-items: center; height: 70%; font-size: 26px }
+.stat span + span { margin-left: 4px } .stat small, .none { display: block; font-size: 11px; color: #ccc }
 .none { padding: 20px; text-align: center } .legend { font-size: 10px; padding: 0 6px }
 table { border-collapse: collapse; width: 100% } td, th { text-align: left; padding: 2px 8px; font-size: 11px }
 th { color: #6e9fff } tr { border-bottom: 1px solid #2c3235 }

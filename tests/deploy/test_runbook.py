@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DEPLOY = REPOSITORY / "deploy"
 
-OTHER_COMMANDS = {"curl", "df", "du"}
+OTHER_COMMANDS = {"df", "du"}
 KAFKA_COMMANDS = {"kafka-consumer-groups.sh", "kafka-get-offsets.sh", "kafka-configs.sh", "kafka-topics.sh"}
 
 
@@ -54,7 +54,7 @@ def test_commands_of_ours_are_such(arguments: list[str]) -> None:
 
 def test_a_command_that_is_none_would_be_noticed() -> None:
     """A misspelt command, flag or reason is refused by what the test above does."""
-    for wrong in ("topics chekc", "alerts tail --form earliest", "dead-letters list --reason not_jsn"):
+    for wrong in ("topics compare", "alerts tail --since earliest", "dead-letters list --reason bad_json"):
         with pytest.raises(click.UsageError):
             _parse(cli, wrong.split())
 

@@ -69,8 +69,9 @@ def test_counters_of_known_labels_begin_at_zero(tmp_path: Path) -> None:
     of_reasons = [scraped["eximwatch_dead_letters_total", (("reason", reason),)] for reason in REASONS]
     alert = scraped["eximwatch_alerts_total", (("level", "critical"), ("rule", "exim4_child"))]
     lost = scraped["eximwatch_overtaken_records_total", (("topic", "process-events"),)]
+    read = scraped["eximwatch_scanned_events_total", (("topic", "process-events"),)]
 
-    assert (0.0, 0.0, [0.0] * len(REASONS)) == (alert, lost, of_reasons)
+    assert (0.0, 0.0, 0.0, [0.0] * len(REASONS)) == (alert, lost, read, of_reasons)
 
 
 def test_latency_is_cumulated_in_its_buckets(tmp_path: Path) -> None:
