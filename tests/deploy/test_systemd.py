@@ -120,6 +120,12 @@ def test_the_stand_in_for_systemd_holds_what_it_says() -> None:
         assert "PermissionError" in done.stderr, (program, done.stderr)
 
 
+def test_metrics_of_the_process_are_left() -> None:
+    """Their library reads the boot time in /proc/stat and gives none without it; the alarm about restarts uses one."""
+    assert options(UNIT.read_text()).get("ProcSubset", ["all"]) == ["all"]
+    assert "process_start_time_seconds" in (REPOSITORY / "deploy" / "prometheus" / "alerts.yaml").read_text()
+
+
 @pytest.mark.broker
 def test_worker_runs_within_its_bounds(kafka: Kafka | GivenKafka, topic_prefix: str) -> None:
     """Under its filter of system calls and without memory that is writable and executable, a restart among it."""
