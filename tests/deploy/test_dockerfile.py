@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from tests.broker.fixtures import GivenKafka
     from tests.broker.kafka import Kafka
 
+pytestmark = pytest.mark.xdist_group("image")  # made once, not by each process of a run
+
 DOCKERFILE: Final = REPOSITORY / "deploy" / "Dockerfile"
 PLACES: Final = ("/opt/eximwatch", "/var/lib/eximwatch", "/build")
 
