@@ -19,6 +19,7 @@ from app.tools.cli_explain import explain
 from app.tools.flags import examples, setting_options
 from app.tools.screen import say
 from app.tools.seldom import SeldomFilter
+from app.tools.size_command import size
 
 EXIT_CODES: Final = """\b
 Exit codes:
@@ -258,6 +259,7 @@ def tail(start: Literal["earliest", "latest"], count: int | None, *, as_json: bo
 
 cli.add_command(dead_letters)
 cli.add_command(explain)
+cli.add_command(size)
 
 
 @cli.command(epilog=examples("eximwatch demo", "EXIMWATCH_BROKERS=127.0.0.1:9092 eximwatch demo --external"))
