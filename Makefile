@@ -94,4 +94,4 @@ wheel: .venv/runtime  ## Build the wheel into dist
 	@$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation -w dist .
 
 clean:  ## Remove everything that make made
-	rm -rf .venv .kafka build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv .kafka .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -38,7 +38,8 @@ def _run(block: str, scratch: Path, **environment: str) -> str:
     completed = subprocess.run(
         ["bash", "-m", "-e", "-o", "pipefail", "-c", commands],
         cwd=ROOT,
-        env={**inherited, "COLUMNS": "200", **environment},
+        # Another checkout's worker may listen on the default port at the same time.
+        env={**inherited, "COLUMNS": "200", "EXIMWATCH_HTTP_LISTEN": "127.0.0.1:0", **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

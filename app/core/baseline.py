@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from app.core.new_terms import Assessment, Sighting, encode_term, host_key
-from app.core.state_format import FORMAT, StateFormat
+from app.core.state_format import KEYS, StateFormat
 
 _MARK: Final = b"\xff\xff"
 """Stands where a term's key has the length of its rule's id, which is never that long."""
@@ -110,7 +110,7 @@ def host_baseline_key(rule_id: str, fields: Sequence[str], host_id: str) -> byte
     """The table's key of a rule's baseline on a host; never that of a term."""
     identity = rule_id.encode()
     digest = hashlib.sha256(encode_term(tuple(fields))).digest()[:8]
-    return bytes((FORMAT,)) + _MARK + len(identity).to_bytes(2, "big") + identity + digest + host_key(host_id)
+    return bytes((KEYS,)) + _MARK + len(identity).to_bytes(2, "big") + identity + digest + host_key(host_id)
 
 
 def is_baseline_key(key: bytes) -> bool:
@@ -127,7 +127,7 @@ def decode_baseline(value: bytes) -> BaselineRecord:
     """Read a record again.
 
     Raises:
-        StateFormatError: Its format is neither this version's nor the next one's, or its bytes are broken.
+        StateFormatError: Its format is older or newer than those that are read, or its bytes are broken.
     """
     return _FORMAT.decode(value)
 

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 Reason = Literal[
     "not_json",  # the bytes are no JSON text
     "not_an_object",  # JSON, but an array, a string, a number… at the top
+    "not_wrapped",  # told to look for the event in `message`, the reader found no JSON object's text there
     "too_deep",  # nested deeper than the decoder goes
     "too_many_terms",  # arrays made more terms than are judged for one record; the first ones were judged
     "missing_term_field",  # a query matched, but a field of its rule's term has no value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -69,7 +69,11 @@ class _Making:
 
 def _nest(document: JsonObject, level: int, making: _Making) -> JsonObject:
     nested: JsonObject = {}
-    for key, value in document.items():
+    items: Iterable[tuple[str, Any]] = document.items()
+    if any("." in key for key in document):
+        # In the order in which an event's values are read, so that the alert tells them in the same.
+        items = sorted(items, key=lambda item: item[0].count("."))
+    for key, value in items:
         parts = key.split(".")
         spelled_out = 1 < len(parts) <= MAX_KEY_PARTS and all(parts) and level + len(parts) <= MAX_LEVELS
         if not (spelled_out and making.allows(parts)):

@@ -14,10 +14,11 @@ from functools import partial
 from typing import Final
 
 from app.core.alert import Alert, Body, Maker, Occurrence, build_alert, build_body, room_for_body
+from app.core.assessment import Level
 from app.core.baseline import BaselineRecord, host_baseline_key, watch
 from app.core.clock import Clock, bound_clock, read_clock
 from app.core.dead_letter import DeadLetter
-from app.core.event import JsonObject, ProcessEvent, UndecodableError, decode
+from app.core.event import JsonObject, ProcessEvent, UndecodableError
 from app.core.evidence import Grounds, gather
 from app.core.family import FAMILY, ROOT, host_of, is_member
 from app.core.lineage import NOTHING, LookUp, trace
@@ -38,6 +39,7 @@ from app.core.new_terms import (
 from app.core.process import cut_text, executed, leader, leader_ids, parent
 from app.core.ring import Ring, UnreadableError
 from app.core.rule import Rule, Scope
+from app.core.source_format import SourceFormat, read_event
 from app.core.state_format import StateFormatError
 
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
@@ -161,11 +163,15 @@ class Judgement:
         assessment: The verdict, and the term's record to write.
         baseline: The record of the rule's baseline to write before that; None where there is nothing to write.
         alert: The alert where the term is new; to be confirmed before anything is written.
+        level: The level of that alert's assessment.
+        clock: The event's time, bounded; nanoseconds since 1970.
     """
 
     assessment: Assessment
     baseline: BaselineRecord | None = None
     alert: Alert | None = None
+    level: Level | None = None
+    clock: int | None = None
 
 
 FORGETFUL: Final = Memory()
@@ -175,21 +181,32 @@ FORGETFUL: Final = Memory()
 class Engine:
     """A set of rules and the two steps in which a record is judged by them. Holds no state of records."""
 
-    def __init__(self, rules: Sequence[Rule], standards: Standards) -> None:
-        """Take the rules in the order in which they are to be judged."""
+    def __init__(self, rules: Sequence[Rule], standards: Standards, source_format: SourceFormat = "ecs") -> None:
+        """Take the rules in the order in which they are to be judged, and how source records carry their events."""
         self.rules = tuple(rules)
         self.standards = standards
-        self.needles = Needles.of([*((rule.id, rule.query) for rule in rules), ("the family of exim4", FAMILY)])
+        self.source_format = source_format
+        queries = [*((rule.id, rule.query) for rule in rules), ("the family of exim4", FAMILY)]
+        self.needles = Needles.of(queries, wrapped=source_format == "message")
 
-    def examine(self, raw: bytes, record_timestamp: int | None) -> Examination:
+    def reading(self, source_format: SourceFormat) -> Engine:
+        """The engine that differs from this one in how source records carry their events."""
+        if source_format == self.source_format:
+            return self
+        return Engine(self.rules, self.standards, source_format)
+
+    def examine(
+        self, raw: bytes, record_timestamp: int | None, source_format: SourceFormat | None = None
+    ) -> Examination:
         """First step: read a candidate and find its matches, their terms and what stands against them.
 
         Args:
             raw: The record's bytes.
             record_timestamp: The source record's own time in nanoseconds since 1970; None where there is none.
+            source_format: How it carries its event, where that is known of the record itself.
         """
         try:
-            event = decode(raw)
+            event = read_event(raw, source_format or self.source_format)
             matching = [rule for rule in self.rules if rule.matches(event)]
             member = is_member(event)
             if not matching and not member:
@@ -253,7 +270,7 @@ class Engine:
             if body is None:
                 body = examination.bodies[room] = build_body(examination.event, room)
             alert = build_alert(rule, term, body, occurrence, assessment, evidence, made_at, maker)
-            return Judgement(assessment, written, alert)
+            return Judgement(assessment, written, alert, evidence.assessment.level, clock.time)
         except (StateFormatError, UnreadableError):
             raise
         except Exception as error:  # noqa: BLE001 — see examine

@@ -107,8 +107,15 @@ def decode(raw: bytes) -> ProcessEvent:
         UndecodableError: The bytes are not one JSON object, also after mending their encoding.
     """
     quick = _quick(raw)
-    if quick is not None:
-        return ProcessEvent(quick)
+    return decode_exactly(raw) if quick is None else ProcessEvent(quick)
+
+
+def decode_exactly(raw: bytes) -> ProcessEvent:
+    """As `decode`, without the attempt to be quick: for what is known to be beyond it.
+
+    Raises:
+        UndecodableError: As there.
+    """
     text, mended = _text(raw)
     if text.count("{") + text.count("[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise UndecodableError("too_deep", f"nested deeper than {MAX_DEPTH} levels")

@@ -53,6 +53,9 @@ _NUMBER_CHARACTERS = frozenset("0123456789+-.eE")
 # What a decoder may make of a number beyond the range of a double, such as 1e999.
 _NON_FINITE = ("inf", "-inf", "Infinity", "-Infinity", "nan", "NaN")
 
+# What an escape is written with: where an event is text in a record, any of these may be an escape again.
+_SPELLING = b"\\u0123456789abcdefABCDEF"
+
 _ESCAPE = b"\\u00"
 _ESCAPE_LENGTH = 6
 _ESCAPE_STEPS = 32
@@ -146,15 +149,18 @@ def _reads_as_number(text: str) -> bool:
 class Needles:
     r"""The needles of all loaded rules, and the search for them in bytes; made by `of` or `all`.
 
-    A needle is found where it stands as it is, and where any of its characters are `\u00XX` escapes.
+    A needle is found where it stands as it is, and where any of its characters are `\u00XX` escapes; in wrapped
+    events also where the characters of such an escape are escapes themselves, as in `\\u00XX`.
 
     Attributes:
         literals: The needles, in ASCII. With none of them and no reason nothing is a candidate.
         reason: Why everything is let through; None where the needles decide.
+        wrapped: Whether records hold their events as text, a JSON string in JSON.
     """
 
     literals: frozenset[str]
     reason: str | None = None
+    wrapped: bool = False
     _raw: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
     _own_pairs: frozenset[int] = field(init=False, repr=False, compare=False)
     _own_escape: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
@@ -163,9 +169,10 @@ class Needles:
     def __post_init__(self) -> None:
         """Prepare the searches."""
         raw = tuple(literal.encode("ascii") for literal in sorted(self.literals))
-        own = sorted(set(b"".join(raw)))
+        own = sorted({*b"".join(raw), *(_SPELLING if raw and self.wrapped else b"")})
         pairs = {high << 8 | low for code in own for high in _hex(code >> 4) for low in _hex(code & 15)}
-        spelled = (b"".join(map(_character_pattern, needle)) for needle in raw)
+        pattern = _wrapped_character_pattern if self.wrapped else _character_pattern
+        spelled = (b"".join(map(pattern, needle)) for needle in raw)
         prepare = functools.partial(object.__setattr__, self)
         prepare("_raw", raw)
         prepare("_own_pairs", frozenset(pairs))
@@ -173,11 +180,12 @@ class Needles:
         prepare("_spelled", re.compile(_any_of(spelled)))
 
     @classmethod
-    def of(cls, queries: Iterable[tuple[str, Query]]) -> Needles:
+    def of(cls, queries: Iterable[tuple[str, Query]], *, wrapped: bool = False) -> Needles:
         """Collect the needles of all queries.
 
         Args:
             queries: Each query with the name of its rule, which `reason` uses if it has no needle.
+            wrapped: See there.
         """
         found: set[str] = set()
         for name, query in queries:
@@ -185,7 +193,7 @@ class Needles:
             if needles is None:
                 return cls.all(f"the query of {name} has no literal that every match must contain")
             found |= needles
-        return cls(frozenset(n for n in found if not any(m in n for m in found - {n})), None)
+        return cls(frozenset(n for n in found if not any(m in n for m in found - {n})), None, wrapped)
 
     @classmethod
     def all(cls, reason: str = "no needles are set") -> Needles:
@@ -209,7 +217,8 @@ class Needles:
         """Find the first position from which a record has to be looked at, -1 if there is none.
 
         Coarser than `is_candidate`: besides a raw needle, any single escape of a needle's own character is a
-        hit, as are all bytes where everything is let through. Hits lie wholly inside `buffer[start:end]`.
+        hit (in wrapped events also one of a character that escapes are written with), as are all bytes where
+        everything is let through. Hits lie wholly inside `buffer[start:end]`.
         Time grows with the distance to the hit plus one window, so calling it again after a hit is cheap.
 
         Args:
@@ -263,6 +272,17 @@ def _escape_pattern(code: int) -> bytes:
 
 def _character_pattern(code: int) -> bytes:
     return b"(?:%b|%b)" % (re.escape(bytes((code,))), _escape_pattern(code))
+
+
+def _wrapped_character_pattern(code: int) -> bytes:
+    """A character of a text that is written twice, each time as itself or as an escape.
+
+    The backslash of the inner escape is itself escaped, by another one or by its number; the rest may be.
+    """
+    backslash = rb"(?:\\\\|%b)" % _escape_pattern(_SPELLING[0])
+    digits = (b"(?:%b)" % _any_of(map(_character_pattern, _hex(digit))) for digit in (code >> 4, code & 15))
+    escape = backslash + b"".join(map(_character_pattern, b"u00")) + b"".join(digits)
+    return b"(?:%b|%b)" % (_character_pattern(code), escape)
 
 
 def _any_of(patterns: Iterable[bytes]) -> bytes:

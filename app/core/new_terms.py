@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from app.core.event import ProcessEvent
-from app.core.state_format import FORMAT, StateFormat
+from app.core.state_format import KEYS, StateFormat
 
 Term = tuple[str, ...]
 """The text of a rule's new-terms fields, in the rule's order."""
@@ -54,7 +54,7 @@ class Terms:
 class TermRecord(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
     """What the table keeps for a rule and term. Times in nanoseconds since 1970.
 
-    Later formats may append fields; a reader of this one leaves them out.
+    The next format may append fields; a reader of this one leaves them out.
 
     Attributes:
         first_seen: The earliest clock of a match.
@@ -216,7 +216,7 @@ def term_key(rule_id: str, fields: Sequence[str], term: Term) -> bytes:
     """The table's key: an edited query keeps its history, changed fields begin a new one."""
     identity = rule_id.encode()
     digest = hashlib.sha256(encode_term(tuple(fields))).digest()[:8]
-    return bytes((FORMAT,)) + len(identity).to_bytes(2, "big") + identity + digest + encode_term(term)
+    return bytes((KEYS,)) + len(identity).to_bytes(2, "big") + identity + digest + encode_term(term)
 
 
 def encode_record(record: TermRecord) -> bytes:
@@ -228,7 +228,7 @@ def decode_record(value: bytes) -> TermRecord:
     """Read a record again.
 
     Raises:
-        StateFormatError: Its format is neither this version's nor the next one's, or its bytes are broken.
+        StateFormatError: Its format is older or newer than those that are read, or its bytes are broken.
     """
     return _FORMAT.decode(value)
 

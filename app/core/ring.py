@@ -17,7 +17,7 @@ import msgspec
 from app.core.duration import DAY
 from app.core.new_terms import host_key
 from app.core.process import Process, merged
-from app.core.state_format import FORMAT, StateFormat
+from app.core.state_format import KEYS, StateFormat
 
 RETENTION: Final = 7 * DAY
 """How long a process is remembered after it was last referred to, in nanoseconds; the changelog keeps it as long."""
@@ -196,7 +196,7 @@ class Ring:
         return self._known[key]
 
     def _key(self, kind: bytes, rest: bytes) -> bytes:
-        return bytes((FORMAT,)) + kind + self._host + rest
+        return bytes((KEYS,)) + kind + self._host + rest
 
 
 def belongs_to(key: bytes, host: str) -> bool:

@@ -8,10 +8,21 @@ import msgspec
 
 from app.errors import EximwatchError
 
-FORMAT: Final = 1
-"""Version of the tables' keys and values. Readers take this one and the next; writers stay on this one."""
+KEYS: Final = 1
+"""First byte of the tables' keys. It stays for the life of an installation: a key of another layout finds nothing."""
 
-_READABLE: Final = (FORMAT, FORMAT + 1)
+OLDEST: Final = 1
+"""The oldest format of values that is read. It is raised where nothing of the old one can be in a changelog."""
+
+FORMAT: Final = 1
+"""The format of values that is written.
+
+The next one is this one with fields appended, at any depth, each with a default that says "not known": so both
+versions read what the other wrote, and an older one that writes such a record again leaves out what was appended.
+Whatever can't be told in this way raises the format by two, and this version refuses it.
+"""
+
+READABLE: Final = range(OLDEST, FORMAT + 2)
 
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 
@@ -39,13 +50,13 @@ class StateFormat(Generic[_Record]):
         """Read a record again.
 
         Raises:
-            StateFormatError: Its format is neither this version's nor the next one's, or its bytes are broken.
+            StateFormatError: Its format is older or newer than those that are read, or its bytes are broken.
         """
-        if not value or value[0] not in _READABLE:
+        if not value or value[0] not in READABLE:
             found = value[0] if value else "none"
             raise StateFormatError(
-                f"the {self._table} table holds a record of format {found}, this version reads {_READABLE[0]} and "
-                f"{_READABLE[1]}: start the version that wrote it, or a newer one"
+                f"the {self._table} table holds a record of format {found}, this version reads {READABLE[0]} to "
+                f"{READABLE[-1]}: start the version that wrote it, or a newer one"
             )
         try:
             return self._decoder.decode(memoryview(value)[1:])

@@ -24,7 +24,7 @@ from aiokafka.errors import CorrelationIdError, KafkaConnectionError
 from aiokafka.protocol.admin import SaslAuthenticateRequest_v0
 from aiokafka.protocol.fetch import FetchRequest_v0
 
-logger = logging.getLogger("eximwatch")
+from app.runtime.log import logger
 
 PRIVATE_NAMES: Final = (
     "aiokafka.conn.AIOKafkaConnection._handle_frame",
@@ -169,9 +169,14 @@ class _Frames(asyncio.BufferedProtocol):
             return
         try:
             connection._handle_frame(frame)
-        except Exception as error:
-            # As the stock reader: whatever it is, the connection is of no use, and only the log has the cause.
-            logger.exception("unreadable response from %s:%s", connection.host, connection.port)
+        except Exception as error:  # noqa: BLE001 — as the stock reader
+            # Whatever it is, the connection is of no use, and only the log has the cause.
+            logger.error(
+                "unreadable response from {broker}: {error}",
+                broker=f"{connection.host}:{connection.port}",
+                error=error,
+                exc_info=error,
+            )
             self._close(error)
 
     def _expect_body(self, size: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, cast
 
@@ -17,11 +17,10 @@ from faust.types import TP
 
 from app.runtime.ending import end_process, end_with
 from app.runtime.fetch_sift import FetchSift
+from app.runtime.log import logger
 
 if TYPE_CHECKING:
     from app.runtime.driver import SieveTransport
-
-logger = logging.getLogger("eximwatch")
 
 PRIVATE_NAMES: Final = (
     "aiokafka.AIOKafkaConsumer._client",
@@ -33,6 +32,7 @@ PRIVATE_NAMES: Final = (
     "aiokafka.client.AIOKafkaClient._sync_task",
     "aiokafka.consumer.group_coordinator.GroupCoordinator._do_heartbeat",
     "aiokafka.consumer.group_coordinator.GroupCoordinator._send_req",
+    "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._commit",
     "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._create_worker_consumer",
     "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._ensure_consumer",
     "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._fetch_records",
@@ -108,6 +108,32 @@ class SieveConsumerThread(AIOKafkaConsumerThread):
         self._held = frozenset(place for tp, place in partitions.items() if tp.topic not in changelogs)
         self._ensure_consumer().pause(*partitions.values())
         await super().on_partitions_assigned(assigned, generation_id)
+
+    def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
+        """Say that the thread ends by an error, which Faust prints where it might stand between lines of the log."""
+        del msg, fmt, kwargs
+        error = sys.exception()
+        logger.critical("the thread of the Kafka client crashed: {error}", error=error, exc_info=error)
+
+    async def commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit, also while the thread ends: its queue of calls serves nobody then, and a revoke would wait for ever.
+
+        Returns:
+            Whether the offsets are committed.
+        """
+        coroutine = self._commit(offsets)
+        try:
+            asked = asyncio.run_coroutine_threadsafe(coroutine, self.thread_loop)
+        except RuntimeError:  # the loop is closed
+            coroutine.close()
+            return False
+        try:
+            return await asyncio.wrap_future(asked)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if asked.cancelled() and not (task is not None and task.cancelling()):
+                return False  # what was left on the thread was swept away at its end
+            raise
 
     async def on_thread_stop(self) -> None:
         """Stop the client, also where Kafka is gone: the client then cancels a fetch of its own and trips over it."""

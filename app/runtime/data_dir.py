@@ -1,9 +1,16 @@
-"""A worker's data directory: whose it is, who holds it, and when its history began."""
+"""A worker's data directory: whose it is, who holds it, and when its history began.
+
+A copy that is made while a worker runs may lack a log of writes that was deleted meanwhile, and have the next one: its
+databases open without complaint and have a hole. So a running worker leaves a mark, which names the very file that is
+locked. In a copy that is another file; after a hard end it is the same one, and RocksDB stands that.
+"""
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,9 +18,12 @@ from typing import Final
 import msgspec
 
 from app.errors import SettingsError
+from app.runtime.log import logger
 
 _MARKER: Final = "installation.json"
 _LOCK: Final = "lock"
+_RUNNING: Final = "running"
+_TABLES: Final = "v1"  # the part of `app.runtime.database.tables_folder` that is Faust's
 
 
 class Installation(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +64,8 @@ class DataDir:
 def claim(path: Path, installation: Installation, learn_until: int | None) -> DataDir:
     """Take a directory for this process, and make it if it isn't there.
 
+    The tables of a copy that was made of a running worker's directory are deleted.
+
     Args:
         path: The directory.
         installation: What this worker's tables belong to.
@@ -84,12 +96,35 @@ def claim(path: Path, installation: Installation, learn_until: int | None) -> Da
             f"data_dir {path} belongs to {_shown(marker.installation)}, this worker to {_shown(installation)}: set "
             "another EXIMWATCH_DATA_DIR, or delete that one if its installation is gone"
         )
+    _mark_running(path, os.fstat(lock))
     return DataDir(path, marker.learn_until)
 
 
 def is_new(path: Path) -> bool:
     """Whether no worker ever claimed the directory."""
     return not (path / _MARKER).exists()
+
+
+def _mark_running(path: Path, lock: os.stat_result) -> None:
+    """Leave a mark until this process ends in order; what bears another directory's is deleted first."""
+    mark, tables = path / _RUNNING, path / _TABLES
+    name = f"{lock.st_ino} {lock.st_ctime_ns}"
+    try:
+        found = mark.read_text() if mark.exists() else name
+        if found != name and tables.exists():
+            logger.warning(
+                "data_dir {path} is a copy that was made while its worker ran, or after a hard end of it: its tables "
+                "are deleted and will be rebuilt from the changelogs",
+                path=str(path),
+            )
+            shutil.rmtree(tables)
+        mark.write_text(name)
+    except OSError as error:
+        raise SettingsError(
+            f"data_dir {path} can't be written ({error.strerror}): mend its rights or set EXIMWATCH_DATA_DIR"
+        ) from None
+    # By then every thread has ended, and no database is written any more. `os._exit` and signals leave the mark.
+    atexit.register(mark.unlink, missing_ok=True)
 
 
 def _read(path: Path) -> _Marker | None:

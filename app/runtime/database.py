@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import faulthandler
-import logging
 import os
 import shutil
 import sys
@@ -26,10 +25,9 @@ from rocksdict import Rdict
 
 from app.errors import BrokenTableError, SettingsError
 from app.runtime.ending import end_process
+from app.runtime.log import logger
 from app.runtime.settings import Settings
 from app.runtime.table_kind import TableKind
-
-logger = logging.getLogger("eximwatch")
 
 OFFSET_KEY: Final = b"__faust\0offset__"
 """Under this key a database holds the last offset of its changelog that it contains, as text; Faust's own."""
@@ -143,7 +141,13 @@ class Databases:
             SettingsError: It can't be deleted.
         """
         path = self.path(partition)
-        logger.warning("table database %s is deleted and will be rebuilt from the changelog: %s", path, reason)
+        logger.warning(
+            "table database {path} is deleted and will be rebuilt from the changelog: {reason}",
+            path=path,
+            reason=reason,
+            table=self.kind.name,
+            partition=partition,
+        )
         # Half a database might look sound: the mark goes last.
         self.mark(partition, reason)
         try:

@@ -38,14 +38,14 @@ from app.runtime.consumer_thread import Fetched, SieveConsumerThread
 from app.runtime.counts import Counts
 from app.runtime.ending import end_process
 from app.runtime.fail_points import FAIL_POINT
+from app.runtime.fetch_sift import FetchSift
 from app.runtime.heartbeat import Heartbeat
 from app.runtime.in_flight import InFlight
+from app.runtime.log import logger
 from app.runtime.producer import IdempotentProducer
 from app.runtime.progress import Account
 from app.sieve import Ledger
 from app.sieve.sift import Search
-
-logger = logging.getLogger("eximwatch")
 
 PRIVATE_NAMES: Final = (
     "faust.transport.consumer.Consumer._commit_offsets",
@@ -79,6 +79,11 @@ class SieveConsumer(Consumer):
 
     def _new_consumer_thread(self) -> SieveConsumerThread:
         return SieveConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def sift(self) -> FetchSift | None:
+        """What sifts the fetches, once there is a client."""
+        return self._thread.sift
 
     def release(self) -> Awaitable[None]:
         """Recovery is over and the queues are clear: source records may come."""
@@ -117,10 +122,12 @@ class SieveConsumer(Consumer):
         known = self.ledger.position(tp)
         if known is not None and position < known:
             logger.critical(
-                "%s:%d: the broker lost the end of its log; it was read to offset %d and is read from %d again",
-                *tp,
-                known,
-                offsets[0] if offsets else position,
+                "{topic}:{partition}: the broker lost the end of its log; it was read to offset {read_to} and is read "
+                "from {offset} again",
+                topic=tp.topic,
+                partition=tp.partition,
+                read_to=known,
+                offset=offsets[0] if offsets else position,
             )
         self.ledger.register(tp, offsets, position)
         sift = self._thread.sift
@@ -131,6 +138,7 @@ class SieveConsumer(Consumer):
         counted = self._counted_to[tp] = max(self._counted_to.get(tp, started), started)
         if position > counted:
             self._counted_to[tp] = position
+            self.counts.read[tp.topic] += position - counted
             self.counts.scanned += position - counted - sum(offset >= counted for offset in offsets)
 
     async def wait_first(self, *coros: Any, timeout: Any = None) -> WaitResults:

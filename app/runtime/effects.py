@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, cast
@@ -30,6 +31,7 @@ from app.runtime.counts import Counts
 from app.runtime.fail_points import FAIL_POINT
 from app.runtime.heartbeat import Heartbeat
 from app.runtime.in_flight import Unconfirmed
+from app.runtime.log import logger
 from app.runtime.partition import partition_of
 from app.runtime.records import (
     CUT_RECORD,
@@ -80,26 +82,43 @@ class Effects:
         try:
             # The client's own partitioner looks up the topic's partitions anew for every record.
             partition = partition_of(route.key, self._settings.partitions)
-            future = await self._hand_over(topic, route.key, raw, match_headers(route, source), partition)
+            headers = match_headers(route, source, self._settings.source_format)
+            future = await self._hand_over(topic, route.key, raw, headers, partition)
         except TooLargeError as error:
             await self.dead_letter(DeadLetter("too_large", f"the match can't be forwarded: {error}"), source, raw)
             return None
         future.add_done_callback(lambda _: FAIL_POINT.passed("after_forward_ack"))
         return Unconfirmed(future, f"a record for topic {topic}")
 
-    async def alert(self, alert: Alert, rule_id: str, source: SourcePosition, raw: bytes) -> None:
-        """Send an alert; too large for its topic although it was cut, it becomes a dead letter."""
+    async def alert(self, alert: Alert, rule_id: str, source: SourcePosition, raw: bytes) -> bool:
+        """Send an alert; too large for its topic although it was cut, it becomes a dead letter.
+
+        Returns:
+            Whether it is in its topic.
+        """
         FAIL_POINT.passed("before_alert")
+        is_sent = True
         try:
             await self._send(self._settings.alerts_topic, alert.key, alert.value, [])
         except TooLargeError as error:
             letter = DeadLetter("too_large", f"the alert can't be sent: {error}", rule_id)
             await self.dead_letter(letter, source, raw)
+            is_sent = False
         FAIL_POINT.passed("after_alert_ack")
+        return is_sent
 
     async def dead_letter(self, letter: DeadLetter, source: SourcePosition, raw: bytes) -> None:
         """Send a dead letter: the source bytes as they were, or where they are too large their beginning."""
-        self._counts.dead_letters[letter.reason] += 1
+        logger.log(
+            logging.ERROR if letter.reason == "internal_error" else logging.WARNING,
+            "dead letter, {reason}: {topic}:{partition}:{offset}",
+            reason=letter.reason,
+            topic=source.topic,
+            partition=source.partition,
+            offset=source.offset,
+            rule=letter.rule_id,
+            detail=letter.detail,
+        )
         headers = dead_letter_headers(letter, source)
         key = f"{source.topic}:{source.partition}:{source.offset}".encode()
         try:
@@ -107,6 +126,7 @@ class Effects:
         except TooLargeError:
             headers += cut_headers(len(raw), hashlib.sha256(raw).hexdigest())
             await self._send(self._settings.dead_letters_topic, key, raw[:CUT_RECORD], headers)
+        self._counts.dead_letters[letter.reason] += 1
 
     async def write(self, key: bytes, value: bytes) -> Unconfirmed:
         """Write an entry of the new-terms table and send its changelog record, in the order of calls.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from typing import Any, NoReturn
 
 from app.errors import EffectError, EximwatchError
-
-logger = logging.getLogger("eximwatch")
+from app.runtime.log import logger
 
 
 def end_process(error: BaseException, where: str) -> NoReturn:
@@ -21,13 +21,21 @@ def end_process(error: BaseException, where: str) -> NoReturn:
     """
     code = error.exit_code if isinstance(error, EximwatchError) else EffectError.exit_code
     logger.critical(
-        "%s at %s; ending without a commit, start the worker again once the cause is gone",
-        error,
-        where,
+        "{error} at {where}; ending without a commit, start the worker again once the cause is gone",
+        error=error,
+        where=where,
+        exit_code=code,
         exc_info=None if isinstance(error, EximwatchError) else error,
+        **_place(where),
     )
     logging.shutdown()
     os._exit(code)
+
+
+def _place(where: str) -> dict[str, str | int]:
+    """The fields of a record's position, if that is what it is."""
+    found = re.fullmatch(r"([A-Za-z0-9._-]+):(\d+):(\d+)", where)
+    return {"topic": found[1], "partition": int(found[2]), "offset": int(found[3])} if found else {}
 
 
 def end_with(task: asyncio.Task[Any]) -> None:

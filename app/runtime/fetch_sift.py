@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,10 +11,9 @@ from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.protocol.fetch import FetchRequest
 
 from app.errors import CorruptTopicError
+from app.runtime.log import logger
 from app.sieve import CorruptBatchError, Inflater, Sieve
 from app.sieve.sift import Search
-
-logger = logging.getLogger("eximwatch")
 
 MAX_INFLATED: Final = 64 * 1024 * 1024
 """Bytes that a batch may inflate to. Brokers refuse batches over `max.message.bytes` as they are sent, 1 MiB by
@@ -50,6 +49,7 @@ class FetchSift:
     Attributes:
         counts: What came, by topic and partition.
         started: The offset of each partition's first fetch.
+        lost: Offsets by topic that retention deleted before they were read.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class FetchSift:
         self._overtaken: dict[_Place, int] = {}
         self.counts: dict[_Place, FetchCounts] = {}
         self.started: dict[_Place, int] = {}
+        self.lost: Counter[str] = Counter()
 
     async def __call__(self, node_id: int, request: Any, **options: Any) -> Any:
         """Send a request and give its response, sifted if it is a fetch."""
@@ -111,13 +112,15 @@ class FetchSift:
             self._fail(CorruptTopicError(topic, fields[0], error.base_offset, error.reason))
             raise
         for batch in sifted.dead:
-            logger.critical(
-                "dead batch: %s:%d offsets %d to %d are passed over: %s",
-                topic,
-                fields[0],
-                batch.first_offset,
-                batch.last_offset,
-                batch.reason,
+            # No critical line: whoever may write to the topic can have one a batch.
+            logger.error(
+                "dead batch: {topic}:{partition} offsets {offset} to {last_offset} are passed over: {reason}",
+                topic=topic,
+                partition=fields[0],
+                offset=batch.first_offset,
+                last_offset=batch.last_offset,
+                reason=batch.reason,
+                each=("topic", "partition"),
             )
         counts = self.counts.setdefault(place, FetchCounts())
         if offsets[place] >= counts.counted_to:
@@ -133,9 +136,12 @@ class FetchSift:
         for place in self._overtaken.keys() & offsets.keys():
             lost_from = self._overtaken.pop(place)
             if offsets[place] > lost_from:
+                self.lost[place[0]] += offsets[place] - lost_from
                 logger.critical(
-                    "gap: %s:%d offsets %d to %d were deleted by retention before they were read",
-                    *place,
-                    lost_from,
-                    offsets[place] - 1,
+                    "gap: {topic}:{partition} offsets {offset} to {last_offset} were deleted by retention before they "
+                    "were read",
+                    topic=place[0],
+                    partition=place[1],
+                    offset=lost_from,
+                    last_offset=offsets[place] - 1,
                 )

@@ -46,6 +46,11 @@ class Heartbeat:
         """Whether an effect would be refused at this moment."""
         return self._taken is not None and self._clock() - self._taken > self._limit
 
+    def age(self) -> float | None:
+        """Seconds since the last heartbeat that was taken was sent; None before the first."""
+        taken = self._taken
+        return None if taken is None else self._clock() - taken
+
     def require(self, what: str) -> None:
         """End the process if the last heartbeat is too old for this effect."""
         if self._taken is None:

@@ -72,7 +72,13 @@ METRICS: Final = (
         "batches",
         "Record batches that the sieve `dropped` or `kept`.",
     ),
-    Metric("eximwatch_null_records_total", "counter", (), "records", "Source records without a value; skipped."),
+    Metric(
+        "eximwatch_null_records_total",
+        "counter",
+        (),
+        "records",
+        "Source records without a value that the sieve kept; skipped.",
+    ),
     Metric("eximwatch_candidates_total", "counter", (), "records", "Source records that were decoded."),
     Metric("eximwatch_forwarded_total", "counter", (), "records", "Records written to the matches topic."),
     Metric(
@@ -82,7 +88,13 @@ METRICS: Final = (
         "records",
         "Executions of exim4's family that match no rule and name no host; nothing is kept of them.",
     ),
-    Metric("eximwatch_matches_total", "counter", ("rule",), "records", "Source records that match a rule's query."),
+    Metric(
+        "eximwatch_matches_total",
+        "counter",
+        ("rule",),
+        "records",
+        "Source records that match a rule's query and have its term.",
+    ),
     Metric(
         "eximwatch_verdicts_total",
         "counter",

@@ -59,12 +59,26 @@ class _Due:
     sure: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What must move and does not: for how many seconds, how many it may take, and what it is."""
+
+    seconds: float = 0.0
+    limit: float = 0.0
+    told: str = ""
+
+
 class Progress:
-    """What must move, and since when it has not."""
+    """What must move, and since when it has not.
+
+    Attributes:
+        standing: What was nearest to its limit when it was last looked at.
+    """
 
     def __init__(self, limit: float) -> None:
         """Begin with nothing seen; `limit` is the seconds that anything may stand still."""
         self._limit = limit
+        self.standing = Standing()
         self._since: dict[Hashable, tuple[Hashable, float]] = {}
 
     def observe(self, now: float, sample: Sample, ends: Mapping[Place, int] | None, silent: float = 0.0) -> str | None:
@@ -80,19 +94,22 @@ class Progress:
         Returns:
             What is stuck, one line; None if nothing is.
         """
-        if silent > self._limit:
-            return f"the worker's event loop has stood still for {silent:.0f} s"
         if silent:
-            return None
+            self.standing = Standing(silent, self._limit, "the worker's event loop")
+            return f"{self.standing.told} has stood still for {silent:.0f} s" if silent > self._limit else None
         due = {} if ends is None else _due(sample, ends)
         self._since = {
             name: self._since[name] if self._since.get(name, (None,))[0] == thing.value else (thing.value, now)
             for name, thing in due.items()
         }
-        for name, thing in due.items():
-            standing = now - self._since[name][1]
-            if thing.sure and standing > self._limit * thing.limits:
-                return f"{thing.told}, and has not moved for {standing:.0f} s"
+        standing = [
+            Standing(now - self._since[name][1], self._limit * thing.limits, thing.told)
+            for name, thing in due.items()
+            if thing.sure
+        ]
+        self.standing = max(standing, key=lambda each: each.seconds / each.limit, default=Standing())
+        if self.standing.seconds > self.standing.limit:
+            return f"{self.standing.told}, and has not moved for {self.standing.seconds:.0f} s"
         return None
 
 

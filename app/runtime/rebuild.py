@@ -8,7 +8,6 @@ leaves a database that goes on from there.
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 import time
@@ -21,8 +20,7 @@ from rocksdict import Rdict, WriteBatch
 
 from app.runtime.database import OFFSET_KEY, Databases
 from app.runtime.ending import end_process
-
-logger = logging.getLogger("eximwatch")
+from app.runtime.log import logger
 
 _BATCH: Final = 10_000
 _CONSUME_S: Final = 0.1
@@ -178,7 +176,11 @@ class Rebuild:
         if left:
             offsets = sum(span.end - span.begin for span in left.values())
             logger.info(
-                "rebuilding table %s: %d changelog offsets of partitions %s", self._table, offsets, sorted(left)
+                "rebuilding table {table}: {total} changelog offsets of partitions {partitions}",
+                table=self._table,
+                total=offsets,
+                partitions=sorted(left),
+                topic=self._topic,
             )
         consumer.assign([TopicPartition(self._topic, partition, span.begin) for partition, span in left.items()])
         self._heard = time.monotonic()
@@ -187,19 +189,28 @@ class Rebuild:
                 self._check()
                 self._apply(consumer.consume(_BATCH, _CONSUME_S), left)
         except _EndMovedError as error:
-            logger.warning("%s", error)
+            logger.warning("{reason}", reason=error, topic=self._topic, partitions=sorted(left))
             consumer.unassign()
             return False
         if not self._total:
             logger.info(
-                "table %s holds all of its changelog: nothing to rebuild in %d partitions",
-                *(self._table, len(self._partitions)),
+                "table {table} holds all of its changelog: nothing to rebuild in {partitions} partitions",
+                table=self._table,
+                partitions=len(self._partitions),
+                topic=self._topic,
             )
             return True
         seconds = time.monotonic() - self._begun
         logger.info(
-            "table %s rebuilt: %d changelog records of %d offsets of %d partitions in %.1f s, %d records/s",
-            *(self._table, self._done, self._total, len(self._partitions), seconds, self._done / max(seconds, 0.001)),
+            "table {table} rebuilt: {done} changelog records of {total} offsets of {partitions} partitions in "
+            "{seconds:.1f} s, {rate} records/s",
+            table=self._table,
+            done=self._done,
+            total=self._total,
+            partitions=len(self._partitions),
+            seconds=round(seconds, 3),
+            rate=int(self._done / max(seconds, 0.001)),
+            topic=self._topic,
         )
         return True
 
@@ -243,7 +254,7 @@ class Rebuild:
                     return marks
             except KafkaException as error:
                 trouble = error.args[0].str()
-            self._complain(f"{self._topic}:{partition}: {trouble}")
+            self._complain(partition, trouble)
             self._abandoned.wait(_PAUSE_S)
 
     def _apply(self, messages: Sequence[Message], left: dict[int, Span]) -> None:
@@ -258,7 +269,7 @@ class Rebuild:
                 if error.code() == KafkaError._PARTITION_EOF:
                     ends[partition] = message.offset() or 0
                 else:
-                    self._complain(f"{self._topic}:{partition}: {error.str()}")
+                    self._complain(partition, error.str())
                 continue
             key, value = message.key(), message.value()
             batch = batches.get(partition)
@@ -301,17 +312,27 @@ class Rebuild:
         if now - self._told > _TELL_S:
             self._told = now
             logger.info(
-                "rebuilding table %s: %d changelog records of %d offsets so far, %d records/s",
-                *(self._table, self._done, self._total, self._done / (now - self._begun)),
+                "rebuilding table {table}: {done} changelog records of {total} offsets so far, {rate} records/s",
+                table=self._table,
+                done=self._done,
+                total=self._total,
+                rate=int(self._done / (now - self._begun)),
+                topic=self._topic,
             )
 
     def _check(self) -> None:
         if self.abandoned:
             raise AbandonedError
 
-    def _complain(self, trouble: str) -> None:
+    def _complain(self, partition: int, trouble: str) -> None:
         """Log now and then what keeps the rebuild from going on."""
         now = time.monotonic()
         if now - self._complained > _SILENCE_S:
             self._complained = now
-            logger.warning("the rebuild of table %s waits for Kafka: %s", self._table, trouble)
+            logger.warning(
+                "the rebuild of table {table} waits for Kafka: {topic}:{partition}: {reason}",
+                table=self._table,
+                topic=self._topic,
+                partition=partition,
+                reason=trouble,
+            )

@@ -10,9 +10,15 @@ from app.core.dead_letter import DeadLetter
 from app.core.engine import Route
 from app.core.event import JsonObject
 from app.core.rule import Scope
+from app.core.source_format import SOURCE_FORMATS, SourceFormat
+
+OLDEST: Final = 1
+"""The oldest format of the headers that is read."""
 
 FORMAT: Final = 1
-"""Version of the headers. Readers take this one and the next; writers stay on this one."""
+"""The format of the headers that is written. The next one is this one with headers added, which may be left out."""
+
+READABLE: Final = range(OLDEST, FORMAT + 2)
 
 MAX_DETAIL: Final = 1024
 """Bytes that a dead letter's detail may have; cut between characters."""
@@ -24,7 +30,6 @@ Headers = list[tuple[str, bytes]]
 ReadHeaders = list[tuple[str, bytes | None]]
 
 _MILLISECOND = 1_000_000
-_READABLE = (FORMAT, FORMAT + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +53,17 @@ class SourcePosition:
 
 @dataclass(frozen=True, slots=True)
 class MatchHeaders:
-    """What a record of the matches topic says of itself."""
+    """What a record of the matches topic says of itself.
+
+    Attributes:
+        route: Where it leads.
+        source: Where the source record stands.
+        source_format: How its bytes, which are the source record's, carry the event.
+    """
 
     route: Route
     source: SourcePosition
+    source_format: SourceFormat = "ecs"
 
 
 class NotAMatchError(ValueError):
@@ -81,13 +93,20 @@ class NotADeadLetterError(ValueError):
     """A record of the dead-letters topic lacks the headers of a format that is known here."""
 
 
-def match_headers(route: Route, source: SourcePosition) -> Headers:
-    """The headers of a match; the route's key is the record's key, and its value the source record's bytes."""
-    return [
+def match_headers(route: Route, source: SourcePosition, source_format: SourceFormat = "ecs") -> Headers:
+    """The headers of a match; the route's key is the record's key, and its value the source record's bytes.
+
+    The match itself says how it is to be read, so that a change of the setting concerns later records only. Of the
+    ordinary format nothing is said: these are the headers of old.
+    """
+    headers = [
         ("eximwatch.format", str(FORMAT).encode()),
         ("eximwatch.scope", route.scope.encode()),
         *_position_headers(source),
     ]
+    if source_format != "ecs":
+        headers.append(("eximwatch.source.format", source_format.encode()))
+    return headers
 
 
 def read_match_headers(key: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> MatchHeaders:
@@ -100,16 +119,19 @@ def read_match_headers(key: bytes | None, headers: Iterable[tuple[str, bytes | N
     try:
         version = int(found["eximwatch.format"])
         scope = found["eximwatch.scope"].decode("ascii")
+        source_format = found.get("eximwatch.source.format", b"ecs").decode("ascii")
         source = _read_position(found)
     except KeyError as error:
         raise NotAMatchError(f"the header {error.args[0]} is missing") from None
     except ValueError as error:
         raise NotAMatchError(f"a header is malformed: {error}") from None
-    if version not in _READABLE:
+    if version not in READABLE:
         raise NotAMatchError(_unknown_format(version))
     if scope not in get_args(Scope) or key is None:
         raise NotAMatchError(f"scope {scope!r} with {'a' if key else 'no'} key leads nowhere")
-    return MatchHeaders(Route(cast(Scope, scope), key), source)
+    if source_format not in SOURCE_FORMATS:
+        raise NotAMatchError(f"the source format {source_format!r} is not known here")
+    return MatchHeaders(Route(cast(Scope, scope), key), source, source_format)
 
 
 def dead_letter_headers(letter: DeadLetter, source: SourcePosition) -> Headers:
@@ -151,13 +173,13 @@ def read_dead_letter_headers(headers: Iterable[tuple[str, bytes | None]]) -> Dea
         raise NotADeadLetterError(f"the header {error.args[0]} is missing") from None
     except ValueError as error:
         raise NotADeadLetterError(f"a header is malformed: {error}") from None
-    if version not in _READABLE:
+    if version not in READABLE:
         raise NotADeadLetterError(_unknown_format(version))
     return read
 
 
 def _unknown_format(version: int) -> str:
-    return f"format {version} is not known here, only {FORMAT} and {FORMAT + 1}"
+    return f"format {version} is not known here, only {READABLE[0]} to {READABLE[-1]}"
 
 
 def _read_position(found: Mapping[str, bytes]) -> SourcePosition:

@@ -14,7 +14,6 @@ What is different from the stock service, and why:
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -26,8 +25,6 @@ from mode import Service
 
 from app.runtime.rebuild import Rebuild, RecoveryProgress
 from app.runtime.store import TableStore
-
-logger = logging.getLogger("eximwatch")
 
 PRIVATE_NAMES: Final = (
     "faust.tables.manager.TableManager._recovery",

@@ -11,6 +11,7 @@ from app.core.clock import parse_iso_time
 from app.core.duration import parse_duration
 from app.core.engine import Engine, Standards
 from app.core.rule import Rule, check_rules, longest_window, parse_rule
+from app.core.source_format import SourceFormat
 from app.errors import RuleError
 from app.runtime.settings import Settings
 from app.runtime.topics import changelog_retention
@@ -46,6 +47,7 @@ def engine_of(settings: Settings, rules: Sequence[Rule], learn_until: int | None
         max_future_skew=settings.max_future_skew,
         alert_from=settings.alert_from,
         learn_until=learn_until,
+        source_format=settings.source_format,
     )
 
 
@@ -56,6 +58,7 @@ def build_engine(
     max_future_skew: str,
     alert_from: str | None,
     learn_until: int | None,
+    source_format: SourceFormat = "ecs",
 ) -> Engine:
     """The engine for rules and standards; `alert_from` "start" means `learn_until`, nanoseconds since 1970."""
     if alert_from != "start":
@@ -66,4 +69,4 @@ def build_engine(
         max_future_skew=parse_duration(max_future_skew),
         alert_from=learn_until,
     )
-    return Engine(rules, standards)
+    return Engine(rules, standards, source_format)

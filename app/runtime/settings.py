@@ -20,6 +20,7 @@ from app.core.alert import MIN_ALERT_BYTES
 from app.core.clock import parse_iso_time
 from app.core.duration import parse_duration
 from app.core.ring import SLOTS
+from app.core.source_format import SourceFormat
 from app.errors import SettingsError
 
 ENV_PREFIX: Final = "EXIMWATCH_"
@@ -70,6 +71,13 @@ def _alert_from(value: str | None) -> str | None:
     return value
 
 
+def _listen(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if value != "none" and not (colon and host and port.isdecimal() and int(port) < 65_536):
+        raise ValueError("must be host:port (port 0 takes a free one) or none")
+    return value
+
+
 def _batches(value: tuple[str, ...]) -> tuple[str, ...]:
     for batch in value:
         topic, _, rest = batch.rpartition(":")[0].rpartition(":")
@@ -113,6 +121,11 @@ class Settings(BaseSettings):
     )
     source_topics: Names = Field(
         ("process-events",), description="Topics that carry process events; any partitioning, any key."
+    )
+    source_format: SourceFormat = Field(
+        "ecs",
+        description="What a source record is: `ecs`, the event itself; `message`, an object whose field `message` "
+        "holds the event's JSON as a string. The same for all workers.",
     )
     data_dir: Path = Field(
         Path("eximwatch-data"),
@@ -182,7 +195,18 @@ class Settings(BaseSettings):
         True,
         description="Compare the topics with their declaration at start; false only on the demo's broker.",
     )
+    http_listen: Annotated[str, AfterValidator(_listen)] = Field(
+        "127.0.0.1:9464",
+        description="Where `/metrics`, `/livez` and `/readyz` are answered: `host:port`, or `none`. Port 0 takes a "
+        "free one, which is logged.",
+    )
+    ready_max_lag: Annotated[int, Field(ge=0)] = Field(
+        100_000, description="A worker is ready while no partition of its lags by more offsets than this."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+    log_format: Literal["console", "json"] = Field(
+        "console", description="How: `console`, lines for people, or `json`, one object in ECS's names a line."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -233,6 +257,12 @@ class Settings(BaseSettings):
     def lineage_changelog_topic(self) -> str:
         """Name of the lineage table's changelog, by the same rule."""
         return f"{self.topic_prefix}-lineage-changelog"
+
+    @property
+    def http_address(self) -> tuple[str, int] | None:
+        """Host and port of the HTTP server; None where there is to be none."""
+        host, _, port = self.http_listen.rpartition(":")
+        return None if self.http_listen == "none" else (host.strip("[]"), int(port))
 
     @property
     def topic_max_bytes(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 
 from confluent_kafka import (
@@ -17,10 +16,9 @@ from app.core.clock import parse_iso_time
 from app.errors import BrokerError
 from app.runtime.contact import FORBIDDEN, RIGHTS_ADVICE, Admin
 from app.runtime.link import client_config
+from app.runtime.log import logger
 from app.runtime.rights import COORDINATOR_TO_COME
 from app.runtime.settings import Settings
-
-logger = logging.getLogger("eximwatch")
 
 _TIMEOUT = 20.0
 _COORDINATOR_DEADLINE = 30.0
@@ -48,7 +46,12 @@ def start_group(admin: Admin, settings: Settings) -> bool:
             request = ConsumerGroupTopicPartitions(settings.topic_prefix, begin)
             admin.alter_consumer_group_offsets([request])[settings.topic_prefix].result(_TIMEOUT)
             for place in begin:
-                logger.info("group begins at %s:%d:%d", place.topic, place.partition, place.offset)
+                logger.info(
+                    "group begins at {topic}:{partition}:{offset}",
+                    topic=place.topic,
+                    partition=place.partition,
+                    offset=place.offset,
+                )
     except KafkaException as error:
         advice = "start again once Kafka answers"
         if error.args[0].code() in _GROUP_IN_USE:

@@ -16,7 +16,7 @@ position says that the record was judged. The table must never be written before
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,13 +24,16 @@ from app.core.alert import Alert
 from app.core.baseline import BaselineRecord, decode_baseline, encode_baseline
 from app.core.dead_letter import DeadLetter
 from app.core.engine import Arrival, Engine, Examination, Memory, baseline_key
+from app.core.event import ProcessEvent
 from app.core.lineage import NOTHING, LookUp
 from app.core.new_terms import Term, decode_record, encode_record, epoch_of, term_key
 from app.core.ring import SLOTS, Read, Ring
 from app.core.rule import Rule
+from app.core.source_format import seems_wrapped
 from app.runtime.counts import Counts
 from app.runtime.effects import Effects
 from app.runtime.in_flight import Unconfirmed
+from app.runtime.log import logger
 from app.runtime.records import NotAMatchError, ReadHeaders, SourcePosition, read_match_headers
 
 _MILLISECOND = 1_000_000
@@ -54,6 +57,7 @@ class MatchStep:
         self._engine = engine
         self._effects = effects
         self._counts = counts
+        self._told_of_wrapping = engine.source_format != "ecs"
 
     async def process(self, record: Record) -> list[Unconfirmed]:
         """Process one source record; it is done when what is returned is confirmed."""
@@ -67,17 +71,32 @@ class MatchStep:
             return unconfirmed
         self._counts.candidates += 1
         examination = self._engine.examine(raw, record.position.nanoseconds)
+        self._counts.matches.update(match.rule.id for match in examination.matches)
         for letter in examination.dead_letters:
             await self._effects.dead_letter(letter, record.position, raw)
         is_silent = not examination.matches and not examination.dead_letters
         if examination.is_member and examination.host is None and is_silent:
             self._counts.without_host += 1
+        if is_silent and not self._told_of_wrapping and examination.event is not None:
+            self._tell_of_wrapping(examination.event, record.position)
         for route in examination.routes():
             sent = await self._effects.forward(route, record.position, raw)
             if sent is not None:
                 unconfirmed.append(sent)
                 self._counts.forwarded += 1
         return unconfirmed
+
+    def _tell_of_wrapping(self, event: ProcessEvent, at: SourcePosition) -> None:
+        """Say once that events seem to be wrapped: read as they are, none of them would ever match."""
+        if seems_wrapped(event):
+            self._told_of_wrapping = True
+            logger.warning(
+                "the record at {topic}:{partition}:{offset} seems to hold its event as text in its field message, and "
+                "is not judged as one: if so, set EXIMWATCH_SOURCE_FORMAT=message (said once)",
+                topic=at.topic,
+                partition=at.partition,
+                offset=at.offset,
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +120,16 @@ class _Announcement:
 
     task: asyncio.Task[None]
     baseline: BaselineRecord
+
+
+@dataclass(frozen=True, slots=True)
+class _Announced:
+    """An alert, with what is counted once it is confirmed: its level, and the times it is late by."""
+
+    alert: Alert
+    rule_id: str
+    level: str
+    times: Mapping[str, int | None]
 
 
 class NoveltyStep:
@@ -132,7 +161,7 @@ class NoveltyStep:
         except NotAMatchError as error:
             await self._effects.dead_letter(DeadLetter("not_a_match", str(error)), record.position, raw)
             return unconfirmed
-        examination = self._engine.examine(raw, headers.source.nanoseconds)
+        examination = self._engine.examine(raw, headers.source.nanoseconds, headers.source_format)
         if examination.event is None:
             # What can't be read was reported by the first step; here it can only be a difference of versions.
             for letter in examination.dead_letters:
@@ -183,7 +212,7 @@ class NoveltyStep:
         if isinstance(judgement, DeadLetter):
             await self._effects.dead_letter(judgement, source, raw)
             return []
-        self._counts.verdicts[judgement.assessment.verdict.value] += 1
+        self._counts.verdicts[rule.id, judgement.assessment.verdict.value] += 1
         entries = [(key, encode_record(judgement.assessment.record))]
         if watched is not None and judgement.baseline is not None:
             # Before the term: a replay that finds the term must find it counted.
@@ -194,7 +223,9 @@ class NoveltyStep:
                 await asyncio.wait([before.task])
             return [await self._effects.write(*entry) for entry in entries]
         previous = None if before is None else before.task
-        task = asyncio.create_task(self._announce(judgement.alert, rule.id, source, raw, entries, previous))
+        times = {"clock": judgement.clock, "source": source.nanoseconds, "match": arrival.taken_at}
+        announced = _Announced(judgement.alert, rule.id, judgement.level or "", times)
+        task = asyncio.create_task(self._announce(announced, source, raw, entries, previous))
         self._announcing[key] = task
         task.add_done_callback(partial(self._announced, key, watched))
         if watched is not None and judgement.baseline is not None:
@@ -203,15 +234,18 @@ class NoveltyStep:
 
     async def _announce(
         self,
-        alert: Alert,
-        rule_id: str,
+        announced: _Announced,
         source: SourcePosition,
         raw: bytes,
         entries: Sequence[tuple[bytes, bytes]],
         previous: asyncio.Task[None] | None,
     ) -> None:
         """Alert, and once that is confirmed write the entries, after those of the baseline's previous new term."""
-        await self._effects.alert(alert, rule_id, source, raw)
+        if await self._effects.alert(announced.alert, announced.rule_id, source, raw):
+            self._counts.alerts[announced.rule_id, announced.level] += 1
+            now = self._now()
+            for since, begin in announced.times.items():
+                self._counts.latencies[since].observe(begin, now)
         if previous is not None:
             await asyncio.wait([previous])
         written = [await self._effects.write(*entry) for entry in entries]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +13,9 @@ import faust
 from aiokafka.errors import KafkaError
 
 from app.errors import EffectError
+from app.runtime.log import logger
 
 PRIVATE_NAMES: Final = ("mode.worker.Worker._schedule_shutdown",)
-
-logger = logging.getLogger("eximwatch")
 
 STOP_S: Final = 9.0
 """Seconds from the signal to the hard end, so that a supervisor who allows ten need not kill."""
@@ -76,7 +74,7 @@ class StoppingWorker(faust.Worker):
         # The loop goes on meanwhile, or hangs: what can't be told must not keep the process from ending.
         with contextlib.suppress(Exception):
             for task in asyncio.all_tasks(self._stop_loop) if self._stop_loop else ():
-                logger.warning("not over: %s", waits_in(task))
+                logger.warning("not over: {task}", task=waits_in(task))
         error = EffectError(
             f"the stop took longer than {STOP_S:g} s: what was begun could not be finished and committed, or Kafka "
             "does not answer; nothing is lost"

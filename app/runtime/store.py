@@ -30,6 +30,9 @@ PRIVATE_NAMES: Final = (
 )
 
 
+_ENTRIES: Final = "rocksdb.estimate-num-keys"
+
+
 class NotAssignedError(Exception):
     """An entry was asked for whose partition this worker does not have."""
 
@@ -91,6 +94,10 @@ class TableStore(rocksdb.Store):
         for database in self.take(list(self._dbs)).values():
             database.close()
         await super().stop()
+
+    def entries(self) -> int:
+        """How many entries are in the databases that are open, as RocksDB estimates; those it derives count too."""
+        return sum(database.property_int_value(_ENTRIES) or 0 for database in self._dbs.values())
 
     def read(self, key: bytes) -> bytes | None:
         """An entry as it is stored, of the partition of the event that is being processed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Final, cast
@@ -11,10 +10,9 @@ from rocksdict import Rdict, ReadOptions, WriteBatch
 
 from app.core.new_terms import is_expired
 from app.runtime.database import OFFSET_KEY, Databases, is_damage, one_line
+from app.runtime.log import logger
 from app.runtime.table_kind import TableKind
 from app.runtime.table_probe import probe_tables
-
-logger = logging.getLogger("eximwatch")
 
 _CLOCK_SLACK: Final = 7 * 24 * 3600 * 10**9
 """How far the present may lie after a database's newest entry, in nanoseconds, as far as purging goes."""
@@ -50,12 +48,13 @@ def check_tables(databases: Databases, keep: int, now: Callable[[], int] = time.
             databases.delete(partition, damage)
     if partitions:
         logger.info(
-            "table %s checked: %d databases with %d entries, %d of them purged, in %.1f s",
-            databases.kind.name,
-            len(partitions),
-            entries,
-            purged,
-            time.monotonic() - begun,
+            "table {table} checked: {databases} databases with {entries} entries, {purged} of them purged, in "
+            "{seconds:.1f} s",
+            table=databases.kind.name,
+            databases=len(partitions),
+            entries=entries,
+            purged=purged,
+            seconds=round(time.monotonic() - begun, 3),
         )
 
 

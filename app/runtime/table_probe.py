@@ -6,7 +6,6 @@ handled and no watchdog of ours runs; or crash. In a process of its own that is 
 
 from __future__ import annotations
 
-import logging
 import select
 import subprocess
 import sys
@@ -15,8 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from app.runtime.database import Databases
-
-logger = logging.getLogger("eximwatch")
+from app.runtime.log import logger
 
 SILENCE_S: Final = 20.0
 """Opening takes as long as reading a log of a few MiB."""
@@ -87,6 +85,8 @@ def _opened(paths: Sequence[Path], silence: float, child: str) -> tuple[int, str
         return begun, f"opening it ended the process with signal {-process.returncode}"
     if process.returncode:
         logger.warning(
-            "the tables' databases can't be opened beforehand: %s ended with %d", *command[:1], process.returncode
+            "the tables' databases can't be opened beforehand: {path} ended with {code}",
+            path=command[0],
+            code=process.returncode,
         )
     return begun, None

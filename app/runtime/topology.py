@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from functools import partial
 from typing import Any, Final, cast
@@ -19,20 +18,22 @@ from app.runtime.database import table_options
 from app.runtime.driver import SieveConsumer, SieveTransport, use_connections
 from app.runtime.effects import Effects
 from app.runtime.ending import end_process
+from app.runtime.fetch_sift import FetchSift
 from app.runtime.heartbeat import Heartbeat, boot_time
 from app.runtime.in_flight import InFlight
 from app.runtime.link import client_config, sasl, ssl_context
-from app.runtime.progress import Sample
+from app.runtime.log import logger
+from app.runtime.progress import Place, Sample
 from app.runtime.rebuild import RecoveryProgress
 from app.runtime.records import ReadHeaders, SourcePosition
 from app.runtime.recovery import BulkTableManager
 from app.runtime.settings import Settings
+from app.runtime.snapshot import PendingHeads, Snapshot
 from app.runtime.steps import MatchStep, NoveltyStep, Reads, Record
+from app.runtime.store import TableStore
 from app.runtime.table import LineageTable, NewTermsTable
 from app.runtime.topics import BATCH_BYTES
 from app.sieve import Ledger
-
-logger = logging.getLogger("eximwatch")
 
 READY_LINE: Final = "worker ready"
 """Begins the line that is logged whenever partitions are assigned and their tables are recovered."""
@@ -55,6 +56,9 @@ class WorkerApp(faust.App):
         super().__init__(*args, **kwargs)
         self.queues: dict[str, asyncio.Queue[Any]] = {}
         """By topic, what its agent has yet to begin."""
+        self.counts = Counts()
+        self._heads = PendingHeads()
+        self._pending: dict[Place, float] = {}
 
     def on_rebalance_start(self) -> None:
         """Partitions are taken away."""
@@ -70,10 +74,11 @@ class WorkerApp(faust.App):
         """Partitions are assigned, their tables are recovered, and processing goes on."""
         super().on_rebalance_end()
         self.ready = True
+        self.counts.rebalances += 1
         if isinstance(self.consumer, SieveConsumer):
             self.add_future(self.consumer.release())
         assigned = sorted(f"{tp.topic}:{tp.partition}" for tp in self.assignor.assigned_actives())
-        logger.info("%s; assigned %s", READY_LINE, " ".join(assigned) or "nothing")
+        logger.info(READY_LINE + "; assigned {assigned}", assigned=assigned or ["nothing"])
 
     def sample(self) -> Sample:
         """What the worker is doing at this moment, for the watchdog; to be called on its loop."""
@@ -86,9 +91,23 @@ class WorkerApp(faust.App):
         accounts = {(tp.topic, tp.partition): transport.consumer.account(tp) for tp in places}
         waiting = {topic: queue.qsize() for topic, queue in self.queues.items()}
         missing = transport.consumer.unknown(self.queues)
+        self._pending = self._heads.observe(time.monotonic(), accounts)
         return Sample(
             ready=True, missing=missing, in_flight=transport.in_flight.positions(), waiting=waiting, accounts=accounts
         )
+
+    def snapshot(self) -> Snapshot:
+        """More of what the worker is doing at this moment, for its metrics; to be called on its loop."""
+        sample = self.sample()
+        pending = {place: self._pending.get(place, 0.0) for place in sample.accounts}
+        stores = [cast(TableStore, table.data) for table in self.tables.values()]
+        entries = {store.databases.kind.name: store.entries() for store in stores}
+        return Snapshot(sample, pending, len(cast(SieveTransport, self.transport).in_flight), entries)
+
+    def sift(self) -> FetchSift | None:
+        """The sieve between fetches and their parser, once there is a client."""
+        consumer = cast(SieveTransport, self.transport).consumer
+        return None if consumer is None else consumer.sift
 
 
 def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts: Counts) -> WorkerApp:
@@ -138,6 +157,7 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
         stream_wait_empty=True,
         worker_redirect_stdouts=False,
     )
+    app.counts = counts
     use_connections(into_buffer=settings.buffered_receive)
     heartbeat = Heartbeat(_seconds(settings.session_timeout), boot_time, end_process)
     in_flight = InFlight(_MAX_IN_FLIGHT, _seconds(settings.effect_timeout), time.monotonic, end_process)
@@ -165,7 +185,7 @@ def build_app(settings: Settings, engine: Engine, matches_topic_id: str, counts:
 
     @app.timer(_COUNTS_INTERVAL)  # type: ignore[untyped-decorator]  # Faust leaves it untyped
     async def log_counts() -> None:
-        logger.info("counts: %s", counts)
+        logger.info("counts:", counts=counts.shown())
 
     return app
 
@@ -233,7 +253,7 @@ def _transport(app: WorkerApp, settings: Settings, engine: Engine, counts: Count
     transport.skip_corrupt = tuple(_batch(text) for text in settings.skip_corrupt)
     transport.counts = counts
     if settings.sieve and engine.needles.reason is not None:
-        logger.warning("the sieve is off, every record is parsed: %s", engine.needles.reason)
+        logger.warning("the sieve is off, every record is parsed: {reason}", reason=engine.needles.reason)
     elif settings.sieve:
         transport.search = engine.needles.first_hit
     return transport

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -14,9 +13,9 @@ from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from app.errors import SettingsError, StuckError
+from app.runtime.health import Look
+from app.runtime.log import logger
 from app.runtime.progress import Place, Progress, Sample
-
-logger = logging.getLogger("eximwatch")
 
 _SAMPLES_PER_LIMIT: Final = 12
 _LONGEST_PAUSE_S: Final = 5.0
@@ -27,7 +26,11 @@ _SAMPLE_S: Final = 1.0
 
 
 class Watchdog:
-    """Ends the process when nothing moves although there is something to do."""
+    """Ends the process when nothing moves although there is something to do.
+
+    Attributes:
+        look: What was seen last; begins with nothing.
+    """
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class Watchdog:
         self._ends = ends
         self._fail = fail
         self._newest = Sample()
+        self.look = Look(time.monotonic())
         self._owed_since: float | None = None
         self._taken = threading.Event()
         self._told = -_TELL_S
@@ -83,7 +87,9 @@ class Watchdog:
                 return
             ends = self._ends(self._newest.accounts)
             self._tell(ends is None)
-            stuck = progress.observe(time.monotonic(), self._newest, ends, self._silent())
+            now = time.monotonic()
+            stuck = progress.observe(now, self._newest, ends, self._silent())
+            self.look = Look(now, progress.standing, ends is not None, {**self.look.ends, **(ends or {})})
             if stuck is not None and not self._stopped.is_set():
                 self._fail(StuckError(stuck), "the watchdog")
                 return

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
-import time
 import traceback
 from typing import Final, Literal, NoReturn
 
@@ -16,10 +14,11 @@ from app.runtime.acls import PRINCIPALS, ROLES, Role
 from app.runtime.settings import LINK_SETTINGS, load_settings
 from app.tools.cli_dead_letters import dead_letters
 from app.tools.cli_explain import explain
+from app.tools.cli_health import health
 from app.tools.flags import examples, setting_options
 from app.tools.screen import say
-from app.tools.seldom import SeldomFilter
 from app.tools.size_command import size
+from app.tools.worker_end import told_to_log
 
 EXIT_CODES: Final = """\b
 Exit codes:
@@ -62,11 +61,14 @@ def worker(**flags: str | None) -> None:
     Every flag is also an environment variable (EXIMWATCH_ and its name in upper case) and a key of the TOML file
     that EXIMWATCH_CONFIG names; flags win over the environment, that over the file.
     """
-    from app.runtime.worker import run_worker
+    from app.runtime.log import begin_log
 
     settings = load_settings(**flags)
-    _log_to_stderr(settings.log_level)
-    run_worker(settings, logging.getLogger("eximwatch").info)
+    begin_log(settings.log_level, settings.log_format)
+    # After the log has begun, so that an installation that lacks a package is told there.
+    from app.runtime.worker import run_worker
+
+    run_worker(settings)
 
 
 @cli.command(epilog=examples("eximwatch settings", "eximwatch settings --partitions 4"))
@@ -103,6 +105,7 @@ def settings(**flags: str | None) -> None:
     help="When the events are taken to arrive: no clock counts as later than this plus --max-future-skew.",
 )
 @click.option("--alert-from", metavar="TIME", help="Matches with a clock before this build history only.")
+@click.option("--source-format", metavar="ecs|message", help="See the worker.")
 @click.option("--max-future-skew", metavar="DURATION", help="See the worker.")
 @click.option("--max-alert-bytes", metavar="N", help="See the worker.")
 @click.option("--alerts", metavar="FILE", help="Write alerts there instead of to standard output.")
@@ -112,6 +115,7 @@ def replay(
     rules: tuple[str, ...],
     now: str | None,
     alert_from: str | None,
+    source_format: str | None,
     max_future_skew: str | None,
     max_alert_bytes: str | None,
     alerts: str | None,
@@ -127,7 +131,11 @@ def replay(
     from app.tools.replay_command import parse_now, run_replay
 
     settings = load_settings(
-        alert_from=alert_from, max_future_skew=max_future_skew, max_alert_bytes=max_alert_bytes, rules=rules
+        alert_from=alert_from,
+        source_format=source_format,
+        max_future_skew=max_future_skew,
+        max_alert_bytes=max_alert_bytes,
+        rules=rules,
     )
     taken_at = parse_now(now)
     engine = engine_of(settings, load_rules(settings.rules), taken_at)
@@ -214,14 +222,15 @@ def acls(role: Role, principal: str | None, **flags: str | None) -> None:
     help="The field that becomes the key.",
 )
 @click.option("--no-key", is_flag=True, help="Send without keys, so that the partition is random.")
-@setting_options(*LINK_SETTINGS)
+@setting_options(*LINK_SETTINGS, "source_format")
 def produce(file: str, topic: str, key_field: str, *, no_key: bool, **flags: str | None) -> None:
     """Send every line of FILE as one record; returns when all are confirmed."""
     from app.runtime.link import client_config
     from app.tools.produce import produce_file
 
-    link = client_config(load_settings(**flags))
-    sent, keyless = produce_file(link, file, topic, None if no_key else key_field)
+    loaded = load_settings(**flags)
+    key = None if no_key else key_field
+    sent, keyless = produce_file(client_config(loaded), file, topic, key, loaded.source_format)
     say(f"{sent} records sent to {topic}" + (f", {keyless} of them without a key" if keyless else ""))
 
 
@@ -260,6 +269,7 @@ def tail(start: Literal["earliest", "latest"], count: int | None, *, as_json: bo
 cli.add_command(dead_letters)
 cli.add_command(explain)
 cli.add_command(size)
+cli.add_command(health)
 
 
 @cli.command(epilog=examples("eximwatch demo", "EXIMWATCH_BROKERS=127.0.0.1:9092 eximwatch demo --external"))
@@ -301,18 +311,8 @@ def main() -> None:
 
 
 def _report(message: str, code: int, *, debug: bool) -> NoReturn:
-    if debug:
-        traceback.print_exc()
-    say(f"eximwatch: {message}")
+    if not told_to_log(message, code, debug=debug):
+        if debug:
+            traceback.print_exc()
+        say(f"eximwatch: {message}")
     sys.exit(code)
-
-
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    if level != "debug":
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(SeldomFilter(time.monotonic))
-        for name in ("faust", "mode", "aiokafka", "app"):  # what Faust logs for our subclasses has our module names
-            logging.getLogger(name).setLevel(logging.WARNING)

@@ -83,7 +83,7 @@ def show(position: str, *, raw: bool, **flags: str | None) -> None:
 @click.option("--reason", type=click.Choice(_REASONS), help="All letters of this reason.")
 @click.option("--all", "everything", is_flag=True, help="All letters there are.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; send nothing.")
-@setting_options(*LINK_SETTINGS, "topic_prefix", "rules", "source_max_bytes", "max_alert_bytes")
+@setting_options(*LINK_SETTINGS, "topic_prefix", "rules", "source_format", "source_max_bytes", "max_alert_bytes")
 def retry(
     positions: tuple[str, ...], reason: str | None, *, everything: bool, dry_run: bool, **flags: str | None
 ) -> None:
@@ -98,6 +98,7 @@ def retry(
     What a retry can mend:
       missing_term_field   by a rule whose term is made of fields that the events have
       too_large            by raised size limits; an alert that was too large comes from `replay` alone
+      not_wrapped          by --source-format ecs, where the records are events as they are
       not_a_match          by workers that all have the same rules
       not_json, not_an_object, too_deep, no_clock, too_many_terms, internal_error
                            by a newer version only; the first terms of too_many_terms were judged

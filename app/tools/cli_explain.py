@@ -32,7 +32,7 @@ from app.tools.flags import examples, setting_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--rule", "rules", multiple=True, metavar="FILE", help="Judge by this file or directory; repeatable.")
 @click.option("--now", metavar="TIME", help="When the event of a file is taken to arrive; see replay.")
-@setting_options(*LINK_SETTINGS, "topic_prefix", "alert_from", "max_future_skew")
+@setting_options(*LINK_SETTINGS, "topic_prefix", "source_format", "alert_from", "max_future_skew")
 def explain(
     record: str | None,
     at: str | None,

@@ -13,6 +13,7 @@ import msgspec
 from rich.text import Text
 
 from app.core.clock import format_time
+from app.core.visible import visible
 from app.errors import InputError
 from app.runtime.records import (
     DeadLetterHeaders,
@@ -21,7 +22,7 @@ from app.runtime.records import (
     SourcePosition,
     read_dead_letter_headers,
 )
-from app.tools.screen import plain, visible
+from app.tools.screen import plain
 from app.tools.topic_reader import StoredRecord
 
 FOREIGN = "not_a_dead_letter"

@@ -103,6 +103,7 @@ def retry_letters(settings: Settings, positions: Sequence[str], reason: str | No
         max_future_skew=settings.max_future_skew,
         alert_from=None,
         learn_until=None,
+        source_format=settings.source_format,
     )
     console = Console()
 

@@ -63,13 +63,13 @@ def plan(said: DeadLetterHeaders, raw: bytes, engine: Engine, max_bytes: int) ->
     ]
     concerned = (match for match in examination.matches if rule_id in (None, match.rule.id))
     routes = list(dict.fromkeys(route_of(match.rule, term) for match in concerned for term in match.terms))
-    size = max((_size(route, said, raw) for route in routes), default=0)
+    size = max((_size(route, said, raw, engine) for route in routes), default=0)
     if size > max_bytes:
         advice = "raise EXIMWATCH_SOURCE_MAX_BYTES, here and for the workers, and see `eximwatch topics check`"
         return Plan(left=(*left, f"too_large: a match of {size} bytes, the matches topic takes {max_bytes}; {advice}"))
     return Plan(tuple(routes), tuple(left))
 
 
-def _size(route: Route, said: DeadLetterHeaders, raw: bytes) -> int:
-    headers = sum(len(name) + len(value) for name, value in match_headers(route, said.source))
-    return len(raw) + len(route.key) + headers + _OVERHEAD
+def _size(route: Route, said: DeadLetterHeaders, raw: bytes, engine: Engine) -> int:
+    headers = match_headers(route, said.source, engine.source_format)
+    return len(raw) + len(route.key) + sum(len(name) + len(value) for name, value in headers) + _OVERHEAD

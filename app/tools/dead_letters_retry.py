@@ -11,6 +11,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from app.core.engine import Engine, Route
+from app.core.source_format import SourceFormat
 from app.errors import BrokerError, TopicsError
 from app.runtime.contact import ADVICE, FORBIDDEN, RIGHTS_ADVICE
 from app.runtime.link import client_config
@@ -53,9 +54,10 @@ class Attempt:
 class MatchSender:
     """Sends matches as the worker does: same key, same headers, same partition; acknowledged by all replicas."""
 
-    def __init__(self, link: Mapping[str, str | int], topic: str, max_bytes: int) -> None:
+    def __init__(self, link: Mapping[str, str | int], topic: str, max_bytes: int, source_format: SourceFormat) -> None:
         """Prepare; connects with the first match."""
         self._topic = topic
+        self._source_format = source_format
         # The partitioner of Java and of the worker's client: a term's state is where its matches are.
         self._producer = Producer(
             {
@@ -94,7 +96,7 @@ class MatchSender:
                     self._topic,
                     raw,
                     route.key,
-                    headers=list(match_headers(route, source)),
+                    headers=list(match_headers(route, source, self._source_format)),
                     on_delivery=confirmed,
                 )
             except BufferError:
@@ -148,7 +150,8 @@ class Retry:
             BrokerError: Kafka can't be reached, or did not confirm a match.
         """
         link = client_config(self.settings)
-        sender = MatchSender(link, self.settings.matches_topic, self.settings.topic_max_bytes)
+        topic, max_bytes = self.settings.matches_topic, self.settings.topic_max_bytes
+        sender = MatchSender(link, topic, max_bytes, self.engine.source_format)
         for letter in letters:
             self._try(letter, link, sender)
             if len(self._waiting) >= _AT_ONCE or self._bytes >= _BYTES_AT_ONCE:

@@ -20,9 +20,10 @@ from rich.live import Live
 from rich.table import Table
 
 from app.core.clock import format_time
+from app.core.visible import visible
 from app.errors import BrokerError
 from app.tools.alerts import SeenAlert, read_alerts
-from app.tools.screen import plain, visible
+from app.tools.screen import plain
 from app.tools.stage import Stage, embedded_stage, external_stage, worker_process
 from app.tools.story import Cue, Sighting, Story, load_recording, tell
 

@@ -67,8 +67,8 @@ class Explainer:
         line = read_record(name)
         source: JsonObject = {"file": _shown_name(line.file), "line": line.number}
         if of_workers:
-            return self._over_workers(line.raw, None, source, {})
-        return self._over_files(line.raw, None, source, (line.file, line.number))
+            return self._over_workers(self._engine, line.raw, None, source, {})
+        return self._over_files(self._engine, line.raw, None, source, (line.file, line.number))
 
     def record(self, topic: str, partition: int, offset: int) -> JsonObject:
         """Explain a record of a source topic or of the matches topic.
@@ -85,15 +85,17 @@ class Explainer:
             raise InputError(f"the record at {topic}:{partition}:{offset} has no value: workers pass over it")
         source = SourcePosition(topic, partition, offset, found.time)
         own: dict[Route, StoredRecord] = {}
+        engine = self._engine
         if topic == self._settings.matches_topic:
             try:
                 said = read_match_headers(found.key, found.headers)
             except NotAMatchError as error:
                 raise InputError(f"the record at {topic}:{partition}:{offset} is no match: {error}") from None
             source, own = said.source, {said.route: found}
+            engine = engine.reading(said.source_format)
         if self._history:
-            return self._over_files(found.value, source.nanoseconds, source.shown(), None)
-        return self._over_workers(found.value, source, source.shown(), own)
+            return self._over_files(engine, found.value, source.nanoseconds, source.shown(), None)
+        return self._over_workers(engine, found.value, source, source.shown(), own)
 
     def alert(self, carried: CarriedAlert) -> JsonObject:
         """Explain an alert by what it carries."""
@@ -135,7 +137,7 @@ class Explainer:
         )
 
     def _over_files(
-        self, raw: bytes, timestamp: int | None, source: JsonObject, place: tuple[str, int] | None
+        self, engine: Engine, raw: bytes, timestamp: int | None, source: JsonObject, place: tuple[str, int] | None
     ) -> JsonObject:
         """Explain over the files of the history; what stands in one of them from `place` on is left out."""
         replay = Replay(self._engine, self._taken_at)
@@ -152,20 +154,25 @@ class Explainer:
         )
         arrival = Arrival(0, _LAST, self._taken_at, source)
         subject = Subject(raw, timestamp, source, lambda _: arrival)
-        return explain(self._engine, replay.history, subject, time.time_ns(), compared_with, notes)
+        return explain(engine, replay.history, subject, time.time_ns(), compared_with, notes)
 
     def _over_workers(
-        self, raw: bytes, source: SourcePosition | None, shown_source: JsonObject, own: dict[Route, StoredRecord]
+        self,
+        engine: Engine,
+        raw: bytes,
+        source: SourcePosition | None,
+        shown_source: JsonObject,
+        own: dict[Route, StoredRecord],
     ) -> JsonObject:
         """Explain over the workers' tables, at the positions that the matches topic gave the event, if it did."""
         now = time.time_ns()
         timestamp = None if source is None else source.nanoseconds
-        examination = self._engine.examine(raw, timestamp)
+        examination = engine.examine(raw, timestamp)
         routes = examination.routes()
-        history, arrivals, notes = History(self._engine), {}, []
+        history, arrivals, notes = History(engine), {}, []
         if routes:
             state = WorkerState(self._settings)
-            history = state.history(self._engine, examination)
+            history = state.history(engine, examination)
             for route in routes:
                 match = own.get(route) or (None if source is None else state.match(route, source))
                 arrivals[route] = state.arrival(route, match, shown_source, now if source else self._taken_at)
@@ -176,7 +183,7 @@ class Explainer:
         idle = Arrival(0, _LAST, now, shown_source)
         subject = Subject(raw, timestamp, shown_source, lambda route: arrivals.get(route, idle))
         compared_with = "what the workers know as of now, by the changelogs of their tables"
-        return explain(self._engine, history, subject, now, compared_with, list(dict.fromkeys(notes)))
+        return explain(engine, history, subject, now, compared_with, list(dict.fromkeys(notes)))
 
 
 def parse_place(text: str) -> tuple[str, int, int]:

@@ -25,11 +25,16 @@ from app.core.lineage import NOTHING, LookUp, trace
 from app.core.new_terms import TermRecord, Verdict
 from app.core.rule import Rule
 from app.core.shown import shown
+from app.core.source_format import seems_wrapped
 from app.tools.decisions import Outcome, Subject, bounded, decide, remembered
 from app.tools.history import History
 
 _NAMED = ("@timestamp", "host.id", "host.name", "process.parent.name", "process.name", "process.executable")
 _ARGS = 16
+_WRAPPED = (
+    "the record seems to hold its event as text in its field message, and is not judged as one: if so, set "
+    "EXIMWATCH_SOURCE_FORMAT=message, or try --source-format message"
+)
 
 
 class _Baseline(msgspec.Struct):
@@ -78,6 +83,8 @@ def explain(
     if event is None:
         return document
     document["event"] = event_fields(event)
+    if engine.source_format == "ecs" and seems_wrapped(event):
+        document["notes"].append(_WRAPPED)
     if examination.is_member:
         route = next(filter(examination.tells_of, examination.routes()), None)
         arrival = subject.arrival(route or Route("host", b""))

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from app.core.event import UndecodableError, decode
+from app.core.event import UndecodableError
 from app.core.needles import Needles
 from app.core.new_terms import host_key
+from app.core.source_format import SourceFormat, read_event
 from app.errors import BrokerError
 from app.runtime.contact import ADVICE, FORBIDDEN, RIGHTS_ADVICE, Failures, reach
 from app.tools.lines import Progress, candidate_lines, open_lines
@@ -16,7 +17,9 @@ from app.tools.lines import Progress, candidate_lines, open_lines
 _FLUSH_TIMEOUT = 60.0
 
 
-def produce_file(link: Mapping[str, str | int], name: str, topic: str, key_field: str | None) -> tuple[int, int]:
+def produce_file(
+    link: Mapping[str, str | int], name: str, topic: str, key_field: str | None, source_format: SourceFormat = "ecs"
+) -> tuple[int, int]:
     """Send every line that is not empty, as it is, and wait until all are confirmed.
 
     Args:
@@ -25,6 +28,7 @@ def produce_file(link: Mapping[str, str | int], name: str, topic: str, key_field
         topic: Where to send them.
         key_field: The field whose first value becomes the record's key; None sends without keys. Lines that
             are no events, or lack the field, have no key.
+        source_format: How a line carries its event.
 
     Returns:
         How many records were sent, and how many of them without a key although one was wanted.
@@ -57,7 +61,7 @@ def produce_file(link: Mapping[str, str | int], name: str, topic: str, key_field
         for _, line in candidate_lines(source, Needles.all("every line is sent"), Progress()):
             if not line:
                 continue
-            key = _key(line, key_field) if key_field else None
+            key = _key(line, key_field, source_format) if key_field else None
             keyless += key is None and key_field is not None
             _send(producer, topic, key, line, confirmed)
             sent += 1
@@ -91,9 +95,9 @@ def _told(error: KafkaError) -> str:
     return f"{error.str()}; {RIGHTS_ADVICE}" if error.code() in FORBIDDEN else error.str()
 
 
-def _key(line: bytes, field: str) -> bytes | None:
+def _key(line: bytes, field: str, source_format: SourceFormat) -> bytes | None:
     try:
-        value = decode(line).first(field)
+        value = read_event(line, source_format).first(field)
     except UndecodableError:
         return None
     return host_key(value) if value else None

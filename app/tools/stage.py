@@ -168,10 +168,11 @@ def _environment(stage: Stage, alert_from: str, data_dir: str) -> dict[str, str]
 
 
 def _variables(settings: Settings) -> dict[str, str]:
-    """The link to Kafka, wherever it was set: the worker does not read the caller's file."""
+    """The link to Kafka, wherever it was set: the worker does not read the caller's file, nor does it listen."""
     given = {name for name in LINK_SETTINGS if getattr(settings, name) is not None}
     shown = {name.upper(): text for name, text in settings.shown() if name in given}
-    return shown | {name.upper(): getattr(settings, name).get_secret_value() for name in given & SECRETS}
+    secrets_ = {name.upper(): getattr(settings, name).get_secret_value() for name in given & SECRETS}
+    return shown | secrets_ | {"HTTP_LISTEN": "none"}
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -60,7 +60,7 @@ def _no_commit() -> None:
             await asyncio.sleep(3600)
         return await stock(self, offsets)
 
-    SieveConsumerThread.commit = commit  # type: ignore[method-assign, assignment]
+    SieveConsumerThread.commit = commit  # type: ignore[method-assign]
 
 
 def _blocked_loop() -> None:

@@ -67,10 +67,17 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 
 
 @pytest.mark.parametrize(
-    ("mechanism", "tls"), [("PLAIN", True), ("SCRAM-SHA-256", True), ("SCRAM-SHA-512", True), ("PLAIN", False)]
+    ("mechanism", "tls", "log_format"),
+    [
+        ("PLAIN", True, "console"),
+        ("PLAIN", True, "json"),
+        ("SCRAM-SHA-256", True, "console"),
+        ("SCRAM-SHA-512", True, "json"),
+        ("PLAIN", False, "console"),
+    ],
 )
 def test_every_command_works_with_a_login(
-    secured: Secured, topic_prefix: str, mechanism: str, tls: bool, tmp_path: Path
+    secured: Secured, topic_prefix: str, mechanism: str, tls: bool, log_format: str, tmp_path: Path
 ) -> None:
     """Topics, events, worker and alerts; the password is in no output, though the worker logs all it can."""
     sent = history(7, 20)
@@ -85,7 +92,7 @@ def test_every_command_works_with_a_login(
             installation.run("topics", "check"),
             installation.run("produce", str(events), "--topic", installation.source()),
         ]
-        worker = installation.worker(log_level="debug")
+        worker = installation.worker(log_level="debug", log_format=log_format)
         installation.wait_caught_up(worker)
         assert 0 == worker.stop()
         tail = installation.run("alerts", "tail", "--from", "earliest", "--json", "--count", str(len(expected)))
@@ -93,8 +100,11 @@ def test_every_command_works_with_a_login(
 
     assert [0, 0, 0, 0] == [one.returncode for one in (*done, tail)], "\n".join(one.stderr for one in (*done, tail))
     assert expected == sorted({json.loads(line)["kibana.alert.uuid"] for line in tail.stdout.splitlines()})
-    assert f"sasl_username = {USER}\n" in log
-    assert f"sasl_password = {'None' if tls else '**********'}\n" in log
+    end = '"' if log_format == "json" else "\n"
+    assert f"sasl_username = {USER}{end}" in log
+    assert f"sasl_password = {'None' if tls else '**********'}{end}" in log
+    if log_format == "json":
+        assert all(isinstance(json.loads(line), dict) for line in log.splitlines())
     assert PASSWORD not in log + "".join(one.stdout + one.stderr for one in (*done, tail))
     # Requests are logged at this level; those of a login are not: they carry the password, or what it can be tried on.
     assert "Request to 127.0.0.1" in log

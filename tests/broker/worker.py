@@ -60,7 +60,13 @@ class Worker:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         self._child = Child(
             [sys.executable, *command, *arguments],
-            env={"PYTHONUNBUFFERED": "1", **inherited, f"{_OURS}DATA_DIR": str(folder / "data"), **env},
+            env={
+                "PYTHONUNBUFFERED": "1",
+                **inherited,
+                f"{_OURS}DATA_DIR": str(folder / "data"),
+                f"{_OURS}HTTP_LISTEN": "none",
+                **env,
+            },
             cwd=REPOSITORY,
             log=log or folder / "worker.log",
             guard=self._guard,

@@ -30,7 +30,7 @@ from app.core.new_terms import (
     encode_record,
     term_key,
 )
-from app.core.state_format import FORMAT, StateFormatError
+from app.core.state_format import FORMAT, KEYS, StateFormatError
 from tests.core.rules import rule
 
 RETENTION = 28 * DAY
@@ -236,7 +236,7 @@ def test_key_is_never_a_term_s() -> None:
     assert is_baseline_key(key)
     assert not is_baseline_key(term_key(one.id, one.fields, term))
     assert not is_baseline_key(term_key("\x7f" * 300, one.fields, term))
-    assert FORMAT == key[0]
+    assert KEYS == key[0]
 
 
 def test_fleet_has_no_baseline() -> None:

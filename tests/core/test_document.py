@@ -240,3 +240,22 @@ def test_many_keys_and_many_empty_objects_are_no_burden() -> None:
     part = {f"k{number}": dict[str, Any]() for number in range(200_000)}
     fit((part,), 1000)
     assert 1000 >= len(encode_document(part))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"process.args": ["b"], "process": {"args": ["a"]}},
+        {
+            "process": {"parent.name": "b", "parent": {"name": "a"}},
+            "process.parent.name": "d",
+            "process.parent": {"name": "c"},
+        },
+        {"process.parent.name": ["d"], "process.parent": {"name": "c"}, "process": {"parent.name": "b"}},
+    ],
+)
+def test_values_keep_the_order_in_which_they_are_read(document: dict[str, Any]) -> None:
+    """What is derived from an alert's values is the same as from its event's, where the order of arguments matters."""
+    field = "process.args" if "process.args" in document else "process.parent.name"
+
+    assert ProcessEvent(document).values(field) == ProcessEvent(nest(document)).values(field)

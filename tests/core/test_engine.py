@@ -298,10 +298,10 @@ def test_alert_id_does_not_depend_on_the_run() -> None:
 def test_failure_of_our_code_in_the_first_step_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever decoding or evaluating raises, the worker goes on and the record is kept."""
 
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise ZeroDivisionError("our fault")
 
-    monkeypatch.setattr(module, "decode", fail)
+    monkeypatch.setattr(module, "read_event", fail)
 
     assert (DeadLetter("internal_error", "ZeroDivisionError: our fault"),) == engine().examine(b"{}", 0).dead_letters
 

@@ -32,7 +32,7 @@ from app.core.new_terms import (
     term_key,
     terms_of,
 )
-from app.core.state_format import FORMAT, StateFormatError
+from app.core.state_format import FORMAT, KEYS, StateFormatError
 from tests.core.rules import rule
 from tests.events import ABSENT, event, raw
 
@@ -302,7 +302,7 @@ def test_key_holds_rule_fields_and_term() -> None:
     }
 
     assert 6 == len(keys)
-    assert {FORMAT} == {key[0] for key in keys}
+    assert {KEYS} == {key[0] for key in keys}
 
 
 @settings(deadline=None)
@@ -344,7 +344,7 @@ def test_record_of_the_next_format_is_read() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (b"", "a record of format none, this version reads 1 and 2: start the version that wrote it"),
+        (b"", "a record of format none, this version reads 1 to 2: start the version that wrote it"),
         (b"\x00\x90", "a record of format 0,"),
         (b"\x03\x90", "a record of format 3,"),
         (b"\x01", "a broken record"),

@@ -14,7 +14,7 @@ from app.core import ring as ring_module
 from app.core.duration import DAY
 from app.core.process import Image, Process
 from app.core.ring import RETENTION, Entry, Read, Remembered, Ring, applied_at, derived
-from app.core.state_format import FORMAT, StateFormatError
+from app.core.state_format import FORMAT, KEYS, StateFormatError
 
 NOW = 10**18
 DATABASE = dict[bytes, bytes]
@@ -181,7 +181,7 @@ def test_only_processes_go_to_the_changelog() -> None:
         worker.take(Event("h", str(n)))
 
     assert {b"P"} == {key[1:2] for key, _ in worker.changelog}
-    assert {FORMAT} == {key[0] for key in worker.database}
+    assert {KEYS} == {key[0] for key in worker.database}
 
 
 @settings(deadline=None)

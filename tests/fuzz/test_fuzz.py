@@ -6,7 +6,8 @@ import pytest
 
 from app.core import engine
 from app.core.dead_letter import REASONS
-from app.core.event import ProcessEvent, decode
+from app.core.event import ProcessEvent
+from app.core.source_format import SourceFormat, read_event
 from tests.fuzz.run import run, table, try_records
 from tests.fuzz.trial import record_of
 
@@ -21,7 +22,7 @@ def test_mutated_records_are_judged_or_dead_letters() -> None:
     assert finding is None, finding
     assert RECORDS == tally.records
     assert tally.candidates == tally.unmatched + tally.matched + sum(
-        tally.dead_letters[reason] for reason in ("not_json", "not_an_object", "too_deep")
+        tally.dead_letters[reason] for reason in ("not_json", "not_an_object", "not_wrapped", "too_deep")
     )
     assert tally.matched > RECORDS / 5
     assert tally.alerts > RECORDS / 5
@@ -39,12 +40,12 @@ def test_record_depends_on_seed_and_number_alone() -> None:
 def test_what_escapes_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Our own code that fails on some records is told with the first of them, in full."""
 
-    def failing(raw: bytes) -> ProcessEvent:
+    def failing(raw: bytes, source_format: SourceFormat) -> ProcessEvent:
         if b"perl" in raw:
             raise LookupError("made to fail")
-        return decode(raw)
+        return read_event(raw, source_format)
 
-    monkeypatch.setattr(engine, "decode", failing)
+    monkeypatch.setattr(engine, "read_event", failing)
     _, finding = try_records(SEED, 0, 1_000)
 
     assert finding is not None

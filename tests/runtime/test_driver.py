@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import defaultdict
 from types import SimpleNamespace
@@ -54,6 +55,7 @@ def _consumer(fetched: Fetched) -> SieveConsumer:
     consumer._given_up = WeakSet()
     consumer._thread = cast(Any, Thread(fetched))
     consumer.app = cast(Any, SimpleNamespace(topics=SimpleNamespace(acks_enabled_for=lambda _: True)))
+    consumer.transport = cast(Any, SimpleNamespace(heartbeat=Heartbeat(30.0, lambda: 0.0, end_process)))
     return consumer
 
 
@@ -67,6 +69,30 @@ def test_fetch_that_outlives_its_assignment_changes_no_account(given_up: bool, e
     asyncio.run(consumer._getmany({SOURCE}, 1.0))
 
     assert expected == consumer.ledger.committable(SOURCE)
+
+
+@pytest.mark.parametrize(("given_up", "expected"), [(False, 21), (True, None)])
+def test_fetch_waits_for_a_heartbeat_of_late(monkeypatch: pytest.MonkeyPatch, given_up: bool, expected: int) -> None:
+    """An idle worker that was cut off begins nothing until the group took a heartbeat, or gave its place away."""
+    assignment = Assignment()
+    consumer = _consumer(Fetched({}, {SOURCE: 21}, assignment))
+    now = [0.0]
+    heartbeat = Heartbeat(10.0, lambda: now[0], end_process)
+    heartbeat.taken(0.0)
+    now[0] = 60.0
+    consumer.transport = cast(Any, SimpleNamespace(heartbeat=heartbeat))
+    seen: list[int | None] = []
+
+    async def pause(*_: object) -> None:
+        seen.append(consumer.ledger.committable(SOURCE))
+        if len(seen) == 3:
+            consumer._given_up.add(assignment) if given_up else heartbeat.taken(60.0)
+
+    monkeypatch.setattr(SieveConsumer, "sleep", pause)
+    monkeypatch.setattr(SieveConsumer, "should_stop", False)
+    asyncio.run(consumer._getmany({SOURCE}, 1.0))
+
+    assert ([None] * 3, expected) == (seen, consumer.ledger.committable(SOURCE))
 
 
 def test_acknowledgement_of_a_stream_is_no_confirmation() -> None:
@@ -291,3 +317,63 @@ def test_assignment_is_as_old_as_its_request(
     asyncio.run(run())
 
     assert expected == heartbeat._taken
+
+
+@pytest.mark.parametrize(("is_running", "expected"), [(True, (True, [{SOURCE: 21}])), (False, (False, []))])
+def test_commit_needs_no_queue_of_a_thread_that_ends(
+    is_running: bool, expected: tuple[bool, list[dict[TP, int]]]
+) -> None:
+    """A revoke in the middle of a stop commits while the thread's loop still runs, and gives up once it is closed."""
+    thread = SieveConsumerThread.__new__(SieveConsumerThread)
+    asked: list[dict[TP, int]] = []
+
+    async def commit(offsets: dict[TP, int]) -> bool:
+        asked.append(offsets)
+        return True
+
+    loop = asyncio.new_event_loop()
+    thread.thread_loop = loop
+    thread._commit = commit  # type: ignore[method-assign, assignment]
+    runner = threading.Thread(target=loop.run_forever)
+    if is_running:
+        runner.start()
+    else:
+        loop.close()
+    try:
+        found = asyncio.run(thread.commit({SOURCE: 21}))
+    finally:
+        if is_running:
+            loop.call_soon_threadsafe(loop.stop)
+            runner.join()
+            loop.close()
+
+    assert expected == (found, asked)
+
+
+def test_commit_that_is_swept_away_with_its_thread_was_none() -> None:
+    """What the thread leaves undone at its end is cancelled; who waits for it goes on."""
+    thread = SieveConsumerThread.__new__(SieveConsumerThread)
+    loop = asyncio.new_event_loop()
+    begun = threading.Event()
+
+    async def commit(_: dict[TP, int]) -> bool:
+        begun.set()
+        await asyncio.sleep(3600)
+        return True
+
+    thread.thread_loop = loop
+    thread._commit = commit  # type: ignore[method-assign, assignment]
+
+    def sweep() -> None:
+        loop.run_until_complete(asyncio.to_thread(begun.wait))
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+
+    runner = threading.Thread(target=sweep)
+    runner.start()
+    try:
+        assert not asyncio.run(thread.commit({SOURCE: 21}))
+    finally:
+        runner.join()
+        loop.close()

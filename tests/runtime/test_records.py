@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from app.core.dead_letter import DeadLetter
 from app.core.engine import Route
 from app.core.rule import Scope
+from app.core.source_format import SOURCE_FORMATS, SourceFormat
 from app.runtime.records import (
     FORMAT,
     MAX_DETAIL,
@@ -39,12 +40,21 @@ _TIMES = st.none() | st.integers(-1, 2**63 - 1)
 @given(
     st.builds(Route, _SCOPES, st.binary(max_size=40)),
     st.builds(SourcePosition, _TOPICS, st.integers(0, 2**31 - 1), st.integers(0, 2**63 - 1), _TIMES),
+    st.sampled_from(SOURCE_FORMATS),
 )
-def test_headers_of_a_match_are_read_again(route: Route, source: SourcePosition) -> None:
-    """Route and source position survive, with the record's key."""
-    headers = match_headers(route, source)
+def test_headers_of_a_match_are_read_again(route: Route, source: SourcePosition, source_format: SourceFormat) -> None:
+    """Route, source position and source format survive, with the record's key."""
+    headers = match_headers(route, source, source_format)
 
-    assert MatchHeaders(route, source) == read_match_headers(route.key, headers)
+    assert MatchHeaders(route, source, source_format) == read_match_headers(route.key, headers)
+
+
+def test_only_a_wrapped_event_says_how_it_is_read() -> None:
+    """Of others the headers are those that older workers write, and read."""
+    named = dict(match_headers(ROUTE, SOURCE, "message"))
+
+    assert b"message" == named.pop("eximwatch.source.format")
+    assert HEADERS == named == dict(match_headers(ROUTE, SOURCE, "ecs"))
 
 
 def test_headers_of_a_match_name_no_rule() -> None:
@@ -85,7 +95,7 @@ def test_source_without_a_time_is_read() -> None:
 @pytest.mark.parametrize(
     ("changes", "key", "message"),
     [
-        ({"eximwatch.format": b"3"}, b"k", "format 3 is not known here, only 1 and 2"),
+        ({"eximwatch.format": b"3"}, b"k", "format 3 is not known here, only 1 to 2"),
         ({"eximwatch.format": b"0"}, b"k", "format 0 is not known here"),
         ({"eximwatch.format": b"one"}, b"k", "a header is malformed"),
         ({"eximwatch.format": b""}, b"k", "a header is malformed"),
@@ -98,6 +108,8 @@ def test_source_without_a_time_is_read() -> None:
         ({"eximwatch.scope": b"planet"}, b"k", "scope 'planet' with a key leads nowhere"),
         ({"eximwatch.scope": b""}, b"k", "scope '' with a key leads nowhere"),
         ({}, None, "scope 'host' with no key leads nowhere"),
+        ({"eximwatch.source.format": b"xml"}, b"k", "the source format 'xml' is not known here"),
+        ({"eximwatch.source.format": b"\xff"}, b"k", "a header is malformed"),
     ],
 )
 def test_malformed_headers_are_not_a_match(changes: dict[str, bytes], key: bytes | None, message: str) -> None:
@@ -179,7 +191,7 @@ def test_headers_of_a_dead_letter_are_read_again(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"eximwatch.format": b"3"}, "format 3 is not known here, only 1 and 2"),
+        ({"eximwatch.format": b"3"}, "format 3 is not known here, only 1 to 2"),
         ({"eximwatch.reason": None}, "the header eximwatch.reason is missing"),
         ({"eximwatch.detail": None}, "the header eximwatch.detail is missing"),
         ({"eximwatch.source.offset": b"x"}, "a header is malformed"),

@@ -425,6 +425,33 @@ def test_records_are_counted_once(value: bytes | None, counted: tuple[int, int, 
     assert counted == (counts.null, counts.scanned, counts.candidates)
 
 
+def test_events_that_seem_wrapped_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Read as they are they match nothing, in silence; told to unwrap, the step judges them and says nothing."""
+    wrapped = Record(SOURCE, None, raw({"message": raw(event()).decode()}), [])
+    recorder, unwrapping = Recorder(), Recorder()
+    step = MatchStep(_engine(), cast(Effects, recorder), Counts())
+
+    _run(step, Record(SOURCE, None, raw({"message": "exim4"}), []), wrapped, wrapped)
+    assert [] == recorder.done
+    assert ["events:3:7 seems to hold its event"] == [line.getMessage()[14:48] for line in caplog.records]
+
+    _run(MatchStep(_engine().reading("message"), cast(Effects, unwrapping), Counts()), wrapped)
+    assert [("forward", ROUTE)] == unwrapping.done
+    assert 1 == len(caplog.records)
+
+
+def test_match_is_read_as_its_header_says() -> None:
+    """Whatever the setting of the worker that judges it."""
+    value = raw({"message": raw(event()).decode()})
+    headers = match_headers(ROUTE, SOURCE, "message")
+    recorder, plain = Recorder(), Recorder()
+
+    _run(_novelty(recorder), Record(SourcePosition("matches", 1, 5, NOW // 10**6), b"mail01", value, [*headers]))
+    _run(_novelty(plain, engine=_engine().reading("message")), _match(raw(event())))
+
+    assert [("mail01", "sh")] * 2 == [tuple(one["kibana.alert.new_terms"]) for one in recorder.alerts + plain.alerts]
+
+
 @pytest.mark.parametrize(
     ("record", "counted"),
     [

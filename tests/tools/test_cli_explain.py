@@ -132,6 +132,16 @@ def test_alert_from_makes_a_term_build_history(run: Run) -> None:
     assert [("exim4_child", "learning")] == terms(document)
 
 
+def test_a_wrapped_event_is_explained_when_told_so(run: Run) -> None:
+    """And what to set is noted where it was not."""
+    write("event.json", raw({"message": raw(event()).decode()}))
+
+    told = explained(run, "event.json", *NOW, "--source-format", "message")
+    assert [("exim4_child", "new")] == terms(told)
+    assert [] == told["notes"]
+    assert "EXIMWATCH_SOURCE_FORMAT=message" in explained(run, "event.json", *NOW)["notes"][-1]
+
+
 def test_every_alert_of_a_replay_is_derived_again(run: Run) -> None:
     """From an alert alone: all checks pass, with the state and lineage that it carries."""
     run("replay", RECORDING, *NOW, "--alerts", "alerts.ndjson")

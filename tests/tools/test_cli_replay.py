@@ -21,6 +21,7 @@ from backports import zstd
 from app.tools.cli import cli, main
 from tests.core.rules import RULE_FILE
 from tests.events import ABSENT, JsonObject, event, raw
+from tests.schemas import validate_replay_dead_letter
 
 ROOT = Path(__file__).parents[2]
 NOW = ("--now", "2026-02-01T00:00:00Z")
@@ -234,6 +235,19 @@ def test_present_bounds_the_clocks_without_now(run: Run) -> None:
 
     assert "9000-01-01T00:00:00.000Z" == found["bounded_from"]
     assert "2026" <= found["time"][:4] < "9000"
+
+
+def test_wrapped_events_are_replayed_when_told_so(run: Run) -> None:
+    """By flag or variable; an event by itself is a dead letter then, and another word is refused."""
+    file = write("e.ndjson", lines({"message": raw(event()).decode()}, event(name="bash")))
+    result = run("replay", file, *NOW, "--source-format", "message", "--dead-letters", "dead.ndjson")
+
+    assert [["mail01", "sh"]] == [one["kibana.alert.new_terms"] for one in result.documents]
+    (letter,) = map(json.loads, Path("dead.ndjson").read_text().splitlines())
+    assert ("not_wrapped", 2) == (validate_replay_dead_letter(raw(letter))["reason"], letter["source"]["line"])
+    refused = run("replay", file, "--source-format", "xml")
+    assert 2 == refused.code
+    assert "source_format (EXIMWATCH_SOURCE_FORMAT): Input should be 'ecs' or 'message'" in refused.err
 
 
 @pytest.mark.parametrize(

@@ -190,11 +190,11 @@ def test_an_explanation_is_what_the_worker_does(history: list[bytes]) -> None:
     for number, value in enumerate(history):
         source = SourcePosition("events", 0, number, NOW // 10**6)
         document = explained(worker.changelogs.history(), subject(value, source, worker.offset))
-        verdicts, done, alerts = worker.counts.verdicts.copy(), len(worker.changelogs.done), len(worker.changelogs.sent)
+        verdicts, done, alerts = worker.counts.of_verdict(), len(worker.changelogs.done), len(worker.changelogs.sent)
         worker.process(value, source)
 
         found = terms(document)
-        assert Counter(term["verdict"] for term in found) == +(Counter(worker.counts.verdicts) - Counter(verdicts))
+        assert Counter(term["verdict"] for term in found) == +(worker.counts.of_verdict() - verdicts)
         letters = [what for name, what in worker.changelogs.done[done:] if name == "dead_letter"]
         assert [letter["reason"] for letter in document["dead_letters"]] == letters
         made = {alert["kibana.alert.uuid"]: alert for alert in map(decoded, worker.changelogs.sent[alerts:])}
@@ -268,7 +268,7 @@ def test_histories_bring_every_verdict() -> None:
         worker = Worker()
         for number, value in enumerate(history):
             worker.process(value, SourcePosition("events", 0, number, NOW // 10**6))
-        seen.update(worker.counts.verdicts)
+        seen.update(worker.counts.of_verdict())
         for sent in worker.changelogs.sent:
             links = decoded(sent)["detector"]["lineage"]["processes"]
             seen.update(link["origin"] for link in links)

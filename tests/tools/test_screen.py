@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from app.tools.screen import json_line, plain, say, visible
+from app.core.visible import visible
+from app.tools.screen import json_line, plain, say
 
 _BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 _HOSTILE = st.sampled_from(

@@ -13,5 +13,5 @@ def test_embedded_broker_needs_no_tls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXIMWATCH_TLS_CA", "missing.pem")
     with embedded_stage() as stage:
         assert {"bootstrap.servers", "log_level"} == set(stage.link)
-        off = {"TLS": "False", "ALLOW_SASL_WITHOUT_TLS": "False"}
+        off = {"TLS": "False", "ALLOW_SASL_WITHOUT_TLS": "False", "HTTP_LISTEN": "none"}
         assert {"BROKERS": stage.link["bootstrap.servers"], **off} == stage.variables
