@@ -20,6 +20,7 @@ from app.tools.cli_health import health
 from app.tools.cli_sample import sample
 from app.tools.flags import examples, setting_options
 from app.tools.screen import say
+from app.tools.size_command import size
 from app.tools.worker_end import told_to_log
 
 EXIT_CODES: Final = """\b
@@ -270,6 +271,7 @@ def tail(start: Literal["earliest", "latest"], count: int | None, *, as_json: bo
 
 cli.add_command(dead_letters)
 cli.add_command(explain)
+cli.add_command(size)
 cli.add_command(health)
 cli.add_command(sample)
 

@@ -1,0 +1,1 @@
+"""What the program is installed with: the lock, its bill of materials, licences, and what the wheel ships."""
