@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 UV := 0.13.9
+PIP_AUDIT := 2.10.1
 SOURCES := app tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint types unit docs-check bench bench-recovery bench-replay bench-ring chaos pipelining \
-	soak soak-family slow fuzz lock wheel clean
+.PHONY: help demo test format lint types unit docs-check bench bench-footprint bench-recovery bench-replay bench-ring \
+	chaos pipelining soak soak-family slow fuzz lock documents sbom audit wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -70,6 +71,9 @@ bench-ring: .venv/tools  ## Three turns of each of a thousand hosts' rings: memo
 bench-recovery: .venv/tools  ## How fast the table is rebuilt, beside stock Faust, and how fast a full one starts
 	@$(BIN)/python -m tests.bench.recovery
 
+bench-footprint: .venv/tools  ## Bytes of terms, topics and an idle worker, for deploy/SIZING.md (TERMS, PARTITIONS, EVENTS)
+	@$(BIN)/python -m tests.bench.footprint
+
 bench-replay: .venv/tools  ## How fast replay goes through a file
 	@$(BIN)/pytest -m bench -s -q
 
@@ -89,6 +93,21 @@ lock: .venv/runtime  ## Pin all dependencies again, with hashes
 		--no-emit-find-links --universal --python-version 3.11 --extra build pyproject.toml -o requirements.lock
 	@build/uv/bin/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url \
 		--no-emit-find-links --universal --python-version 3.11 tests/requirements.in -o tests/requirements.lock
+
+documents: .venv/tools  ## Tables and copies that are made of declarations: settings, metrics, log fields, chart, sizes
+	@$(BIN)/python -m tests.test_readme
+	@$(BIN)/python -m tests.deploy.generated_tables --write
+	@$(BIN)/python -m tests.deploy.chart
+	@$(BIN)/python -m tests.deploy.sizing_document --write
+
+sbom: .venv/tools  ## The bill of materials and the list of licences, made anew from the lock
+	@$(BIN)/python -m tests.supply.licences --write
+	@$(BIN)/python -m tests.supply.sbom --write
+
+audit:  ## Known vulnerabilities of what is locked; needs an advisory service (ADVISORIES=pypi or osv)
+	@$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet pip-audit==$(PIP_AUDIT)
+	@build/audit/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
+		--vulnerability-service $(or $(ADVISORIES),pypi) -r requirements.lock
 
 wheel: .venv/runtime  ## Build the wheel into dist
 	@$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation -w dist .

@@ -88,6 +88,7 @@ class Installation:
             "PARTITIONS": str(partitions),
             "REPLICATION_FACTOR": "1",
             "SESSION_TIMEOUT": "6s",
+            "HTTP_LISTEN": "none",
             # What is waited for in tests is seldom there already; half a second each time adds up.
             "FETCH_MAX_WAIT": "50",
             **(settings or {}),
