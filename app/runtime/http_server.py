@@ -22,6 +22,9 @@ _CLIENT_S: Final = 5.0
 _MAX_CLIENTS: Final = 16
 """Connections at once; more are closed unanswered. A handful of probes and scrapers is usual."""
 
+_POLL_S: Final = 0.1
+"""How often the server looks whether it is to end: what a stop waits for it at most."""
+
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
@@ -108,7 +111,9 @@ class HttpServer:
             ) from None
         host, port = self._server.server_address[:2]
         self.address: tuple[str, int] = (str(host), int(port))
-        self._thread = threading.Thread(target=self._server.serve_forever, name="http server", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_S,), name="http server", daemon=True
+        )
 
     def start(self) -> None:
         """Begin to answer."""
