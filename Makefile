@@ -45,7 +45,7 @@ types: .venv/tools  ## mypy, strict
 	@$(BIN)/mypy
 
 unit: .venv/tools  ## All tests but slow ones and benchmarks
-	@$(BIN)/pytest -n 2 --dist loadgroup
+	@$(BIN)/pytest -n 3 --dist loadgroup
 
 docs-check: .venv/tools  ## Run what the README shows
 	@$(BIN)/pytest tests/test_readme.py
