@@ -73,7 +73,16 @@ class Monitor:
         look = self.look()
         if look is None:
             return Health(False, {"status": "the worker starts"})
-        return readiness(self.snapshot().sample, look.ends, self._settings.ready_max_lag)
+        health = readiness(self.snapshot().sample, look.ends, self._settings.ready_max_lag)
+        if not health.ok:
+            return health
+        # What is known of the lag is old in both cases, and would stay as good as it was.
+        live = self.live()
+        if not live.ok:
+            return Health(False, {**health.body, "status": live.body["status"]})
+        if not look.answers:
+            return Health(False, {**health.body, "status": "Kafka does not answer, so that its lag is not known"})
+        return health
 
     def heartbeat_age(self) -> float | None:
         """Seconds since the last heartbeat that the group took; None before the first."""
