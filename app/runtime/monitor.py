@@ -112,10 +112,7 @@ class Monitor:
     def table_bytes(self) -> Mapping[str, int]:
         """What the files of each table take on disk."""
         folder = tables_folder(self._settings.data_dir)
-        return {
-            kind.name: sum(_size(file) for path in folder.glob(f"{kind.name}-*.db") for file in path.glob("*"))
-            for kind in _TABLES
-        }
+        return {kind.name: sum(folder_bytes(path) for path in folder.glob(f"{kind.name}-*.db")) for kind in _TABLES}
 
     def free_bytes(self) -> int | None:
         """Space left for the worker's user where its data is; None before there is a directory."""
@@ -123,6 +120,15 @@ class Monitor:
             return shutil.disk_usage(self._settings.data_dir).free
         except OSError:
             return None
+
+
+def folder_bytes(folder: Path) -> int:
+    """What a database's files take; nothing where it was deleted meanwhile, as a rebuild from the start does."""
+    try:
+        files = list(folder.iterdir())
+    except OSError:
+        return 0
+    return sum(_size(file) for file in files)
 
 
 def _size(file: Path) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from app.runtime.counts import Counts
 from app.runtime.health import Look
-from app.runtime.monitor import Monitor
+from app.runtime.monitor import Monitor, folder_bytes
 from app.runtime.progress import Account, Sample, Standing
 from app.runtime.rebuild import RecoveryProgress
 from app.runtime.settings import load_settings
@@ -49,3 +49,13 @@ def test_worker_whose_figures_are_old_is_not_ready(
     health = monitor.ready()
 
     assert ("ok" == expected, expected) == (health.ok, health.body["status"])
+
+
+def test_database_that_is_deleted_meanwhile_takes_nothing(tmp_path: Path) -> None:
+    """A scrape in the middle of a rebuild's beginning does not fail."""
+    folder = tmp_path / "lineage-0.db"
+    folder.mkdir()
+    (folder / "000001.sst").write_bytes(b"12345")
+    there = folder_bytes(folder)
+
+    assert (5, 0) == (there, folder_bytes(tmp_path / "lineage-1.db"))
