@@ -73,7 +73,16 @@ class Monitor:
         look = self.look()
         if look is None:
             return Health(False, {"status": "the worker starts"})
-        return readiness(self.snapshot().sample, look.ends, self._settings.ready_max_lag)
+        health = readiness(self.snapshot().sample, look.ends, self._settings.ready_max_lag)
+        if not health.ok:
+            return health
+        # What is known of the lag is old in both cases, and would stay as good as it was.
+        live = self.live()
+        if not live.ok:
+            return Health(False, {**health.body, "status": live.body["status"]})
+        if not look.answers:
+            return Health(False, {**health.body, "status": "Kafka does not answer, so that its lag is not known"})
+        return health
 
     def heartbeat_age(self) -> float | None:
         """Seconds since the last heartbeat that the group took; None before the first."""
@@ -103,10 +112,7 @@ class Monitor:
     def table_bytes(self) -> Mapping[str, int]:
         """What the files of each table take on disk."""
         folder = tables_folder(self._settings.data_dir)
-        return {
-            kind.name: sum(_size(file) for path in folder.glob(f"{kind.name}-*.db") for file in path.glob("*"))
-            for kind in _TABLES
-        }
+        return {kind.name: sum(folder_bytes(path) for path in folder.glob(f"{kind.name}-*.db")) for kind in _TABLES}
 
     def free_bytes(self) -> int | None:
         """Space left for the worker's user where its data is; None before there is a directory."""
@@ -114,6 +120,15 @@ class Monitor:
             return shutil.disk_usage(self._settings.data_dir).free
         except OSError:
             return None
+
+
+def folder_bytes(folder: Path) -> int:
+    """What a database's files take; nothing where it was deleted meanwhile, as a rebuild from the start does."""
+    try:
+        files = list(folder.iterdir())
+    except OSError:
+        return 0
+    return sum(_size(file) for file in files)
 
 
 def _size(file: Path) -> int:

@@ -12,6 +12,16 @@ import urllib.request
 from confluent_kafka import Consumer, KafkaException
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Takes a redirect for a refusal: it would be followed by a GET without the alert, whose 200 confirms nothing."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 def line(alert: dict) -> str:
     """Level, score, rule and reason in a line; & < > are escaped, in which Slack would see mentions and links."""
     assessment = alert["detector"]["assessment"]
@@ -28,7 +38,7 @@ def post(url: str, alert: dict, *, whole: bool) -> None:
     """
     body = json.dumps(alert if whole else {"text": line(alert)}).encode()
     headers = {"Content-Type": "application/json", "Idempotency-Key": alert["kibana.alert.uuid"]}
-    urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30).close()  # noqa: S310 — the operator's
+    _OPENER.open(urllib.request.Request(url, body, headers), timeout=30).close()  # noqa: S310 — the operator's
 
 
 def main() -> None:

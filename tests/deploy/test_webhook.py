@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 import threading
@@ -21,8 +22,6 @@ from tests.broker.waiting import wait_until
 if TYPE_CHECKING:
     from tests.broker.fixtures import GivenKafka
     from tests.broker.kafka import Kafka
-
-pytestmark = pytest.mark.broker
 
 _SCRIPT: Final = Path(__file__).parents[2] / "deploy" / "connect" / "webhook.py"
 _DEADLINE_S: Final = 60.0
@@ -83,6 +82,40 @@ def _running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect_is_a_refusal(status: int) -> None:
+    """Followed, it would be a GET without the alert, and whoever answers that with 200 has no alert."""
+    gets: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Location", "/login")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            gets.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    post = runpy.run_path(str(_SCRIPT))["post"]
+    try:
+        with pytest.raises(OSError, match=str(status)):
+            post(f"http://127.0.0.1:{server.server_port}/", json.loads(_alert("one", 85)), whole=False)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+    assert not gets
+
+
+@pytest.mark.broker
 def test_every_alert_is_posted_and_none_is_committed_unanswered(kafka: Kafka | GivenKafka, topic_prefix: str) -> None:
     """A refused post ends the program; started again it goes on with that alert. Low scores are passed over."""
     topic = f"{topic_prefix}.alerts"
@@ -113,6 +146,7 @@ def test_every_alert_is_posted_and_none_is_committed_unanswered(kafka: Kafka | G
     ] == receiver.posts
 
 
+@pytest.mark.broker
 def test_a_refusal_ends_the_program_with_an_error(kafka: Kafka | GivenKafka, topic_prefix: str) -> None:
     """So that a supervisor sees it; `--whole` posts the alert itself."""
     topic = f"{topic_prefix}.alerts"
