@@ -23,7 +23,7 @@ class Look:
         at: When that was, in seconds of a monotonic clock.
         standing: What was nearest to the end of its time.
         answers: Kafka answered.
-        ends: The last stable offsets that Kafka ever told, the newest of each partition.
+        ends: The last stable offsets that Kafka told when it last answered; a partition without a leader is not there.
     """
 
     at: float

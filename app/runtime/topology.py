@@ -77,7 +77,9 @@ class WorkerApp(faust.App):
         self.counts.rebalances += 1
         if isinstance(self.consumer, SieveConsumer):
             self.add_future(self.consumer.release())
-        assigned = sorted(f"{tp.topic}:{tp.partition}" for tp in self.assignor.assigned_actives())
+        changelogs = self.tables.changelog_topics
+        places = sorted(self.assignor.assigned_actives(), key=lambda tp: (tp.topic in changelogs, tp))
+        assigned = [f"{tp.topic}:{tp.partition}" for tp in places]
         logger.info(READY_LINE + "; assigned {assigned}", assigned=assigned or ["nothing"])
 
     def sample(self) -> Sample:

@@ -89,7 +89,7 @@ class Watchdog:
             self._tell(ends is None)
             now = time.monotonic()
             stuck = progress.observe(now, self._newest, ends, self._silent())
-            self.look = Look(now, progress.standing, ends is not None, {**self.look.ends, **(ends or {})})
+            self.look = Look(now, progress.standing, ends is not None, self.look.ends if ends is None else ends)
             if stuck is not None and not self._stopped.is_set():
                 self._fail(StuckError(stuck), "the watchdog")
                 return

@@ -52,6 +52,9 @@ def ask(address: tuple[str, int], path: str) -> tuple[bool, str]:
 
 def _told(body: bytes) -> str:
     try:
-        return " ".join(f"{name}={value}" for name, value in json.loads(body).items())
+        shown = (
+            (name, value if isinstance(value, str) else json.dumps(value)) for name, value in json.loads(body).items()
+        )
+        return " ".join(f"{name}={value}" for name, value in shown if value)
     except (ValueError, AttributeError):
         return repr(body[:200])
