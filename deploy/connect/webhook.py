@@ -8,6 +8,7 @@ by which a receiver knows one that comes again. Needs confluent-kafka, nothing e
 import argparse
 import json
 import urllib.request
+from contextlib import closing
 
 from confluent_kafka import Consumer, KafkaException
 
@@ -62,16 +63,18 @@ def main() -> None:
         }
     )
     consumer.subscribe([given.topic])
-    while True:
-        message = consumer.poll(1.0)
-        if message is None:
-            continue
-        if message.error():
-            raise KafkaException(message.error())
-        alert = json.loads(message.value())
-        if alert["detector"]["assessment"]["score"] >= given.min_score:
-            post(given.url, alert, whole=given.whole)
-        consumer.commit(message=message, asynchronous=False)
+    # Closed, it leaves its group at once; else the next start would wait for the end of its session.
+    with closing(consumer):
+        while True:
+            message = consumer.poll(1.0)
+            if message is None:
+                continue
+            if message.error():
+                raise KafkaException(message.error())
+            alert = json.loads(message.value())
+            if alert["detector"]["assessment"]["score"] >= given.min_score:
+                post(given.url, alert, whole=given.whole)
+            consumer.commit(message=message, asynchronous=False)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,6 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 @pytest.mark.parametrize(
     ("mechanism", "tls", "log_format"),
     [
-        ("PLAIN", True, "console"),
         ("PLAIN", True, "json"),
         ("SCRAM-SHA-256", True, "console"),
         ("SCRAM-SHA-512", True, "json"),
