@@ -123,7 +123,7 @@ class _Announcement:
 
 
 @dataclass(frozen=True, slots=True)
-class _Announced:
+class _CountedAlert:
     """An alert, with what is counted once it is confirmed: its level, and the times it is late by."""
 
     alert: Alert
@@ -224,7 +224,7 @@ class NoveltyStep:
             return [await self._effects.write(*entry) for entry in entries]
         previous = None if before is None else before.task
         times = {"clock": judgement.clock, "source": source.nanoseconds, "match": arrival.taken_at}
-        announced = _Announced(judgement.alert, rule.id, judgement.level or "", times)
+        announced = _CountedAlert(judgement.alert, rule.id, judgement.level or "", times)
         task = asyncio.create_task(self._announce(announced, source, raw, entries, previous))
         self._announcing[key] = task
         task.add_done_callback(partial(self._announced, key, watched))
@@ -234,7 +234,7 @@ class NoveltyStep:
 
     async def _announce(
         self,
-        announced: _Announced,
+        announced: _CountedAlert,
         source: SourcePosition,
         raw: bytes,
         entries: Sequence[tuple[bytes, bytes]],

@@ -12,6 +12,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.core.alert import Alert
 from app.core.dead_letter import DeadLetter
 from app.core.engine import Route
 from app.errors import EffectError, FrozenError
@@ -275,3 +276,22 @@ def test_frozen_worker_writes_nothing_to_its_table() -> None:
     asyncio.run(run())
 
     assert [] == table.steps + lineage.steps
+
+
+@pytest.mark.parametrize("is_too_large", [True, False])
+def test_alert_says_whether_it_is_in_its_topic(is_too_large: bool) -> None:
+    """Too large although it was cut, it became a dead letter."""
+    broker = Broker({"eximwatch.alerts": MessageSizeTooLargeError()} if is_too_large else None)
+    results: list[bool] = []
+
+    async def work(effects: Effects) -> None:
+        sending = asyncio.create_task(effects.alert(Alert("id", b"key", b"{}"), "rule", SOURCE, b"{}"))
+        while not broker.futures:
+            await asyncio.sleep(0)
+        broker.futures[0].set_result(None)
+        results.append(await sending)
+
+    _run(broker, Table(), work)
+
+    topic = "eximwatch.dead-letters" if is_too_large else "eximwatch.alerts"
+    assert ([not is_too_large], [topic]) == (results, [name for name, _ in broker.sent])

@@ -53,6 +53,7 @@ class Recorder:
         default_factory=dict
     )  # of the loop until an alert is confirmed, by the last value of its term
     most_at_once: int = 0
+    takes_alerts: bool = True
     _sending: int = 0
 
     async def _note(self, name: str, what: object) -> None:
@@ -66,8 +67,8 @@ class Recorder:
         await self._note("forward", route)
         return _confirmed("a match")
 
-    async def alert(self, alert: Alert, *_: object) -> None:
-        """Note an alert, after a while."""
+    async def alert(self, alert: Alert, *_: object) -> bool:
+        """Note an alert, after a while; says whether it is in its topic, or a dead letter now."""
         self._sending += 1
         self.most_at_once = max(self.most_at_once, self._sending)
         document = json.loads(alert.value)
@@ -76,6 +77,7 @@ class Recorder:
         await self._note("alert", alert.id)
         self._sending -= 1
         self.alerts.append(document)
+        return self.takes_alerts
 
     async def dead_letter(self, letter: DeadLetter, *_: object) -> None:
         """Note a dead letter."""
@@ -101,9 +103,12 @@ class Recorder:
         return [_confirmed("a process")]
 
 
-def _novelty(recorder: Recorder, topic_id: str = "topic", engine: Engine | None = None) -> NoveltyStep:
+def _novelty(
+    recorder: Recorder, topic_id: str = "topic", engine: Engine | None = None, counts: Counts | None = None
+) -> NoveltyStep:
     reads = Reads(recorder.table.get, recorder.lineage.get)
-    return NoveltyStep(engine or _engine(), cast(Effects, recorder), reads, lambda: NOW, topic_id, Counts())
+    counted = Counts() if counts is None else counts
+    return NoveltyStep(engine or _engine(), cast(Effects, recorder), reads, lambda: NOW, topic_id, counted)
 
 
 def _match(value: bytes, offset: int = 5, route: Route = ROUTE) -> Record:
@@ -158,6 +163,16 @@ def test_nothing_is_done_after_a_failed_effect(fails_at: str, expected: list[str
 
     assert expected == _names(recorder)
     assert [] == [key for key in recorder.table if not is_baseline_key(key)]
+
+
+@pytest.mark.parametrize(("is_taken", "expected"), [(True, (1, 1)), (False, (0, 0))])
+def test_alert_is_counted_once_it_is_in_its_topic(is_taken: bool, expected: tuple[int, int]) -> None:
+    """One that was too large is a dead letter, and counts as that alone."""
+    counts = Counts()
+    _run(_novelty(Recorder(takes_alerts=is_taken), counts=counts), _match(raw(event(name="sh"))))
+    latencies = {sum(latency.buckets) for latency in counts.latencies.values()}
+
+    assert (expected[0], {expected[1]}) == (sum(counts.alerts.values()), latencies)
 
 
 def test_replayed_record_gives_the_same_alert_id() -> None:

@@ -145,3 +145,32 @@ def test_watchdog_that_fails_ends_the_worker() -> None:
     dog.loop.close()
 
     assert ["the watchdog: ValueError"] == failed
+
+
+def test_silent_kafka_is_seen_and_what_it_told_is_kept() -> None:
+    """Lag is still measured against the last answer; a partition that an answer leaves out is not known any more."""
+    dog = Dog(Account(40, 40, 40), 40)
+    other: Place = ("events", 4)
+    answers: list[dict[Place, int] | None] = [{EVENTS: 40, other: 7}, {EVENTS: 41}, None]
+    looks: list[tuple[bool, dict[Place, int]]] = []
+    over = threading.Event()
+
+    def ends(_: Iterable[Place]) -> dict[Place, int] | None:
+        looks.append((watchdog.look.answers, dict(watchdog.look.ends)))
+        if not answers:
+            over.set()
+            return None
+        return answers.pop(0)
+
+    watchdog = Watchdog(LIMIT, dog.loop, dog._sample, ends, dog._fail)
+
+    async def run() -> None:
+        watchdog.start()
+        await asyncio.wait_for(asyncio.to_thread(over.wait, DEADLINE), DEADLINE)
+        watchdog.stop()
+
+    dog.loop.run_until_complete(run())
+    watchdog.join(DEADLINE)
+    dog.loop.close()
+
+    assert [(False, {}), (True, {EVENTS: 40, other: 7}), (True, {EVENTS: 41}), (False, {EVENTS: 41})] == looks[:4]

@@ -99,10 +99,10 @@ class Changelogs(Recorder):
         self.routes.append(route)
         return await super().forward(route, *rest)
 
-    async def alert(self, alert: Alert, *rest: object) -> None:
+    async def alert(self, alert: Alert, *rest: object) -> bool:
         """Note an alert in the order in which it was decided."""
         self.sent.append({"raw": alert.value})
-        await super().alert(alert, *rest)
+        return await super().alert(alert, *rest)
 
     async def write(self, key: bytes, value: bytes) -> Unconfirmed:
         """Keep the changelog record."""
